@@ -1,0 +1,120 @@
+//! What the api-server is told from outside, all of it, read before anything starts.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, ValueEnum};
+
+/// The api-server of fastDeploy: grants runs their permission to start.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "fastdeploy-api-server", version)]
+pub struct Config {
+    /// Where runs ask.
+    #[command(flatten)]
+    pub runs: Runs,
+    /// Where probes and Prometheus ask.
+    #[command(flatten)]
+    pub metrics: Metrics,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: Log,
+    /// Namespace of the installation: keys and certificates are kept in it.
+    #[arg(long, env = "FASTDEPLOY_NAMESPACE", default_value = "fastdeploy-system")]
+    pub namespace: String,
+}
+
+/// The listener for runs (TLS).
+#[derive(Args, Clone, Debug)]
+pub struct Runs {
+    /// Address of the listener for runs (TLS).
+    #[arg(id = "runs-addr", long, env = "FASTDEPLOY_RUNS_ADDR", default_value = "0.0.0.0:8443")]
+    pub addr: SocketAddr,
+    /// Names and IP addresses by which runs reach that listener, separated by commas: they stand in its certificate.
+    #[arg(
+        id = "runs-host",
+        long,
+        env = "FASTDEPLOY_RUNS_HOST",
+        value_delimiter = ',',
+        value_parser = host,
+        default_value = "fastdeploy-runs.fastdeploy-system.svc,fastdeploy-runs.fastdeploy-system.svc.cluster.local"
+    )]
+    pub hosts: Vec<String>,
+}
+
+/// The listener for probes and Prometheus (plain HTTP).
+#[derive(Args, Clone, Debug)]
+pub struct Metrics {
+    /// Address of /healthz, /readyz and /metrics (plain HTTP).
+    #[arg(id = "metrics-addr", long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8081")]
+    pub addr: SocketAddr,
+}
+
+/// Log lines, on standard output.
+#[derive(Args, Clone, Debug)]
+pub struct Log {
+    /// json for machines, text for people.
+    #[arg(id = "log-format", long, env = "FASTDEPLOY_LOG_FORMAT", default_value = "json")]
+    pub format: LogFormat,
+    /// error, warn, info, debug or trace; also per part: info,fastdeploy_api_server=debug.
+    #[arg(id = "log", long, env = "RUST_LOG", default_value = "info")]
+    pub filter: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// A name or address that may stand in a certificate; blanks around it are forgiven.
+fn host(text: &str) -> Result<String, String> {
+    let host = text.trim();
+    let is_name = !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        });
+    if is_name || host.parse::<std::net::IpAddr>().is_ok() {
+        Ok(host.to_owned())
+    } else {
+        Err("write names or IP addresses, separated by commas".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn every_variable_is_in_the_help() {
+        let help = Config::command().render_long_help().to_string();
+        for name in [
+            "FASTDEPLOY_RUNS_ADDR",
+            "FASTDEPLOY_RUNS_HOST",
+            "FASTDEPLOY_METRICS_ADDR",
+            "FASTDEPLOY_NAMESPACE",
+            "FASTDEPLOY_LOG_FORMAT",
+            "RUST_LOG",
+        ] {
+            assert!(help.contains(name), "{name} is missing");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_and_addresses() {
+        let config = Config::try_parse_from(["x", "--runs-host", "runs.fd.svc, 10.0.0.1,::1"]).unwrap();
+        assert_eq!(config.runs.hosts, ["runs.fd.svc", "10.0.0.1", "::1"]);
+        for wrong in ["", "a,,b", "https://x", "a b"] {
+            assert!(Config::try_parse_from(["x", "--runs-host", wrong]).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The installation's Ed25519 key: made once, kept in a Secret, signs every token.
+
+use std::fmt;
+
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use rcgen::{KeyPair, PKCS_ED25519};
+use sha2::{Digest, Sha256};
+
+/// A key that signs tokens, and its name.
+pub struct SigningKey {
+    /// Its name, as it stands in a token's header.
+    pub kid: String,
+    pub(super) private: EncodingKey,
+    pub(super) public: DecodingKey,
+}
+
+/// A new key: PEM and name.
+pub fn generate() -> Result<(String, String), Error> {
+    let pair = KeyPair::generate_for(&PKCS_ED25519)?;
+    Ok((pair.serialize_pem(), key_id(pair.public_key_raw())))
+}
+
+impl SigningKey {
+    /// From a Secret: PKCS#8 as PEM, and the key's name.
+    pub fn from_pem(pem: &str, kid: &str) -> Result<Self, Error> {
+        let kid = kid.trim();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if kid.is_empty() || kid.len() > 64 || !kid.bytes().all(plain) {
+            return Err(Error::Name);
+        }
+        let pair = KeyPair::from_pem(pem)?;
+        if !pair.is_compatible(&PKCS_ED25519) {
+            return Err(Error::Kind);
+        }
+        Ok(Self {
+            kid: kid.to_owned(),
+            private: EncodingKey::from_ed_pem(pem.as_bytes())?,
+            public: DecodingKey::from_ed_der(pair.public_key_raw()),
+        })
+    }
+}
+
+/// The name that a new key is given: it follows from the key.
+fn key_id(public: &[u8]) -> String {
+    hex::encode(&Sha256::digest(public)[..8])
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No private key, or a damaged one.
+    #[error("failed to read the private key")]
+    Pem(#[from] rcgen::Error),
+    /// A private key that does not sign.
+    #[error("failed to sign with the private key")]
+    Jwt(#[from] jsonwebtoken::errors::Error),
+    /// RSA, ECDSA, …
+    #[error("the private key is not an Ed25519 key")]
+    Kind,
+    /// An empty or odd kid.
+    #[error("the key's kid must be 1 to 64 letters, digits, dots, dashes or underscores")]
+    Name,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A key of its own for a test.
+    pub(crate) fn any() -> SigningKey {
+        let (pem, kid) = generate().unwrap();
+        SigningKey::from_pem(&pem, &kid).unwrap()
+    }
+
+    #[test]
+    fn a_generated_key_reads_back_under_the_same_name() {
+        let (pem, kid) = generate().unwrap();
+        assert_eq!(SigningKey::from_pem(&pem, &format!("{kid}\n")).unwrap().kid, kid);
+        assert_eq!(kid.len(), 16);
+    }
+
+    #[test]
+    fn a_key_made_by_openssl_is_fine() {
+        // The key of RFC 8410, section 10.3.
+        let pem = "-----BEGIN PRIVATE KEY-----\n\
+                   MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+                   -----END PRIVATE KEY-----\n";
+        SigningKey::from_pem(pem, "mine").unwrap();
+    }
+
+    #[test]
+    fn other_keys_are_refused() {
+        let ecdsa = KeyPair::generate().unwrap().serialize_pem();
+        assert!(matches!(SigningKey::from_pem(&ecdsa, "a"), Err(Error::Kind)));
+        assert!(matches!(SigningKey::from_pem("nonsense", "a"), Err(Error::Pem(_))));
+        for kid in ["", " ", "a b", "a\"b", &"x".repeat(65)] {
+            assert!(matches!(SigningKey::from_pem(&generate().unwrap().0, kid), Err(Error::Name)), "{kid:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let shown = format!("{:?}", any());
+        assert!(shown.starts_with("SigningKey { kid: "), "{shown}");
+        assert!(!shown.contains("private"), "{shown}");
+    }
+}

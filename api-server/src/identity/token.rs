@@ -1,0 +1,238 @@
+//! Deployment tokens: given for a claim, shown with every report. Each one speaks for one process
+//! of one attempt of one run, and ends shortly after the run must have ended.
+
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+
+use super::key::SigningKey;
+
+/// Who gives tokens.
+pub const ISSUER: &str = "fastdeploy";
+/// What deployment tokens are for.
+pub const RUN_AUDIENCE: &str = "fastdeploy.dev/run";
+/// How much longer than the run a token is valid: to deliver what is left.
+pub const AFTER_DEADLINE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Which kind of token this is. Another kind is never mistaken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Type {
+    /// Speaks for a run.
+    Deployment,
+}
+
+/// What a deployment token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunClaims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// [`RUN_AUDIENCE`].
+    pub aud: String,
+    /// [`Type::Deployment`].
+    pub typ: Type,
+    /// uid of the Deployment.
+    pub sub: String,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// Which process of the runner.
+    pub instance: String,
+    /// Namespace of the Deployment.
+    pub ns: String,
+    /// Seconds since 1970.
+    pub iat: i64,
+    /// Seconds since 1970.
+    pub exp: i64,
+}
+
+impl RunClaims {
+    /// What the token for a granted claim says.
+    pub fn new(
+        uid: &str,
+        attempt: u32,
+        instance: &str,
+        namespace: &str,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: RUN_AUDIENCE.to_owned(),
+            typ: Type::Deployment,
+            sub: uid.to_owned(),
+            attempt,
+            instance: instance.to_owned(),
+            ns: namespace.to_owned(),
+            iat: now.as_second(),
+            exp: deadline.as_second().saturating_add(AFTER_DEADLINE.as_secs()),
+        }
+    }
+}
+
+/// Sign.
+pub fn issue(key: &SigningKey, claims: &RunClaims) -> Result<String, jsonwebtoken::errors::Error> {
+    let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+    encode(&header, claims, &key.private)
+}
+
+/// What a token says, if it is ours, of this kind and not expired.
+pub fn verify(key: &SigningKey, token: &str, now: Timestamp) -> Result<RunClaims, Invalid> {
+    let header = decode_header(token).map_err(|_| Invalid)?;
+    if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(key.kid.as_str()) {
+        return Err(Invalid);
+    }
+    let mut rules = Validation::new(Algorithm::EdDSA);
+    rules.set_issuer(&[ISSUER]);
+    rules.set_audience(&[RUN_AUDIENCE]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // Compared below, with the clock that is passed in.
+    rules.validate_exp = false;
+    let claims = decode::<RunClaims>(token, &key.public, &rules).map_err(|_| Invalid)?.claims;
+    if claims.exp <= now.as_second() { Err(Invalid) } else { Ok(claims) }
+}
+
+/// Not a token that counts. Why is nobody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token is not valid")]
+pub struct Invalid;
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::EncodingKey;
+    use serde_json::{Value, json};
+
+    use super::super::key;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn claims() -> RunClaims {
+        RunClaims::new("uid-1", 2, "i-1", "team-web", NOW, NOW + SignedDuration::from_mins(30))
+    }
+
+    fn part(value: &Value) -> String {
+        URL_SAFE_NO_PAD.encode(value.to_string())
+    }
+
+    /// Our own key signs something that is not quite a deployment token.
+    fn signed(key: &SigningKey, header: Value, change: impl Fn(&mut Value)) -> String {
+        let mut body = serde_json::to_value(claims()).unwrap();
+        change(&mut body);
+        let header: Header = serde_json::from_value(header).unwrap();
+        encode(&header, &body, &key.private).unwrap()
+    }
+
+    fn header(key: &SigningKey) -> Value {
+        json!({ "alg": "EdDSA", "typ": "JWT", "kid": key.kid })
+    }
+
+    #[test]
+    fn a_token_says_what_was_granted() {
+        let key = key::tests::any();
+        let token = issue(&key, &claims()).unwrap();
+        assert_eq!(verify(&key, &token, NOW), Ok(claims()));
+        assert_eq!(decode_header(&token).unwrap().kid, Some(key.kid.clone()));
+        let body = token.split('.').nth(1).unwrap();
+        let body: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
+        assert_eq!(
+            body,
+            json!({
+                "iss": "fastdeploy", "aud": "fastdeploy.dev/run", "typ": "deployment", "sub": "uid-1", "attempt": 2,
+                "instance": "i-1", "ns": "team-web", "iat": 1_800_000_000, "exp": 1_800_000_000 + 45 * 60,
+            })
+        );
+    }
+
+    #[test]
+    fn it_ends_fifteen_minutes_after_the_deadline_without_leeway() {
+        let key = key::tests::any();
+        let token = issue(&key, &claims()).unwrap();
+        assert!(verify(&key, &token, NOW + SignedDuration::from_secs(45 * 60 - 1)).is_ok());
+        assert_eq!(verify(&key, &token, NOW + SignedDuration::from_mins(45)), Err(Invalid));
+    }
+
+    #[test]
+    fn an_unsigned_token_is_refused() {
+        let key = key::tests::any();
+        let body = part(&serde_json::to_value(claims()).unwrap());
+        for alg in ["none", "None", "NONE", ""] {
+            let head = part(&json!({ "alg": alg, "typ": "JWT", "kid": key.kid }));
+            assert_eq!(verify(&key, &format!("{head}.{body}."), NOW), Err(Invalid));
+            assert_eq!(verify(&key, &format!("{head}.{body}.AAAA"), NOW), Err(Invalid));
+        }
+        let honest = issue(&key, &claims()).unwrap();
+        let (unsigned, _) = honest.rsplit_once('.').unwrap();
+        assert_eq!(verify(&key, &format!("{unsigned}."), NOW), Err(Invalid));
+        assert_eq!(verify(&key, unsigned, NOW), Err(Invalid));
+    }
+
+    #[test]
+    fn the_public_key_as_a_shared_secret_is_refused() {
+        let (pem, kid) = key::generate().unwrap();
+        let key = SigningKey::from_pem(&pem, &kid).unwrap();
+        let pair = rcgen::KeyPair::from_pem(&pem).unwrap();
+        let secrets = [pair.public_key_pem().into_bytes(), pair.public_key_raw().to_vec()];
+        for (secret, alg) in secrets.iter().zip([Algorithm::HS256, Algorithm::HS512]) {
+            let header = Header { kid: Some(kid.clone()), ..Header::new(alg) };
+            let forged = encode(&header, &claims(), &EncodingKey::from_secret(secret)).unwrap();
+            assert_eq!(verify(&key, &forged, NOW), Err(Invalid));
+        }
+    }
+
+    #[test]
+    fn another_key_under_our_name_is_refused() {
+        let ours = key::tests::any();
+        let theirs = SigningKey::from_pem(&key::generate().unwrap().0, &ours.kid).unwrap();
+        assert_eq!(verify(&ours, &issue(&theirs, &claims()).unwrap(), NOW), Err(Invalid));
+    }
+
+    #[test]
+    fn our_key_under_another_name_or_none_is_refused() {
+        let key = key::tests::any();
+        let other = json!({ "alg": "EdDSA", "kid": "other" });
+        assert_eq!(verify(&key, &signed(&key, other, |_| {}), NOW), Err(Invalid));
+        assert_eq!(verify(&key, &signed(&key, json!({ "alg": "EdDSA" }), |_| {}), NOW), Err(Invalid));
+    }
+
+    #[test]
+    fn a_token_of_another_kind_is_refused() {
+        let key = key::tests::any();
+        let changes: [(&str, Value); 12] = [
+            ("aud", json!("fastdeploy.dev/api")),
+            ("aud", json!("fastdeploy.dev/run/uid-1/2")),
+            ("aud", json!([])),
+            ("aud", Value::Null),
+            ("iss", json!("kubernetes/serviceaccount")),
+            ("iss", Value::Null),
+            ("typ", json!("user")),
+            ("typ", Value::Null),
+            ("exp", json!(1_799_999_999)),
+            ("exp", Value::Null),
+            ("exp", json!("never")),
+            ("sub", Value::Null),
+        ];
+        assert!(verify(&key, &signed(&key, header(&key), |_| {}), NOW).is_ok());
+        for (name, value) in changes {
+            let token = signed(&key, header(&key), |body| body[name] = value.clone());
+            assert_eq!(verify(&key, &token, NOW), Err(Invalid), "{name}: {value}");
+            let token = signed(&key, header(&key), |body| {
+                body.as_object_mut().unwrap().remove(name);
+            });
+            assert_eq!(verify(&key, &token, NOW), Err(Invalid), "without {name}");
+        }
+    }
+
+    #[test]
+    fn a_changed_token_is_refused() {
+        let key = key::tests::any();
+        let token = issue(&key, &claims()).unwrap();
+        let mut body = serde_json::to_value(claims()).unwrap();
+        body["sub"] = json!("uid-2");
+        let parts: Vec<_> = token.split('.').collect();
+        assert_eq!(verify(&key, &[parts[0], &part(&body), parts[2]].join("."), NOW), Err(Invalid));
+        for nonsense in ["", ".", "..", "...", "a.b.c", "é.é.é", &"A".repeat(10_000)] {
+            assert_eq!(verify(&key, nonsense, NOW), Err(Invalid));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The objects that the api-server keeps in its own namespace.
+
+/// Secret with the key that signs tokens.
+pub const SIGNING_KEY: &str = "fastdeploy-signing-key";
+/// In [`SIGNING_KEY`]: an Ed25519 key, PKCS#8 as PEM.
+pub const SIGNING_KEY_PEM: &str = "private.pem";
+/// In [`SIGNING_KEY`]: the name of that key, as it stands in a token's header.
+pub const SIGNING_KEY_ID: &str = "kid";
+
+/// Secret with the certificate authority of the listener for runs.
+pub const RUNS_TLS: &str = "fastdeploy-runs-tls";
+/// In [`RUNS_TLS`] and [`CA`]: the authority's certificate, PEM.
+pub const CA_CERTIFICATE: &str = "ca.crt";
+/// In [`RUNS_TLS`]: the authority's key, PKCS#8 as PEM.
+pub const CA_KEY: &str = "ca.key";
+
+/// ConfigMap with the authority's certificate, for whoever is to trust it: the operator hands it to pods.
+pub const CA: &str = "fastdeploy-ca";

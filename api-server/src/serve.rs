@@ -1,0 +1,121 @@
+//! From configuration to open listeners, and back.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::claim::App;
+use crate::claim::cluster::Kubernetes;
+use crate::config::Config;
+use crate::health::{self, Health};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::router;
+use crate::stored::{self, Stored};
+use crate::tls::listener;
+
+/// The only clock.
+pub const CLOCK: fn() -> Timestamp = Timestamp::now;
+
+/// Between two tries to reach the Kubernetes API at the start: doubled up to [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// For one such try.
+const TRY: Duration = Duration::from_secs(20);
+
+/// Serve until SIGTERM or SIGINT.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    // Where a build contains several providers, rustls wants to be told which one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
+
+    let (health, metrics) = (Health::default(), Arc::new(Metrics::default()));
+    let probes = listen_for_probes(config.metrics.addr, &health, &metrics)?;
+
+    let client = Client::try_default().await.context("failed to find out where the Kubernetes API is")?;
+    let stored = tokio::select! {
+        stored = load(&client, &config.namespace) => stored?,
+        () = &mut stop => return Ok(()),
+    };
+    health.kubernetes_answered();
+
+    let Stored { signing_key, authority } = stored;
+    let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
+    let not_after = certificate.not_after;
+    let tls = RustlsConfig::from_config(listener::server_config(certificate)?);
+    let app = App::new(Kubernetes::new(client), signing_key, CLOCK, metrics);
+
+    let socket = bind(config.runs.addr)?;
+    let runs = Handle::new();
+    let server = limits::apply(axum_server::from_tcp_rustls(socket, tls.clone())?).handle(runs.clone());
+    let serving = tokio::spawn(server.serve(router::runs(app).into_make_service()));
+    let hosts = config.runs.hosts.join(",");
+    tokio::spawn(listener::keep_current(tls, authority, config.runs.hosts, not_after, CLOCK));
+    health.listening(true);
+    let addr = config.runs.addr;
+    tracing::info!(listener.addr = %addr, listener.hosts = hosts, certificate.not_after = %not_after,
+        "listening for runs on {addr} as {hosts}");
+
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => ended?.context("the listener for runs ended")?,
+        () = &mut stop => {
+            tracing::info!("stopping: answering what is open");
+            health.listening(false);
+            runs.graceful_shutdown(Some(limits::SHUTDOWN_GRACE));
+            serving.await?.context("the listener for runs did not end well")?;
+        }
+    }
+    probes.shutdown();
+    Ok(())
+}
+
+fn listen_for_probes(
+    addr: SocketAddr,
+    health: &Health,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Handle<SocketAddr>> {
+    let handle = Handle::new();
+    let server = limits::apply(axum_server::from_tcp(bind(addr)?)?).handle(handle.clone());
+    let routes = health::router(health.clone(), Arc::clone(metrics));
+    tokio::spawn(server.serve(routes.into_make_service()));
+    Ok(handle)
+}
+
+fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).with_context(|| format!("failed to listen on {addr}"))
+}
+
+/// Keys and certificates. Waits for a Kubernetes API that is away; gives up on objects that are damaged.
+async fn load(client: &Client, namespace: &str) -> anyhow::Result<Stored> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match tokio::time::timeout(TRY, stored::load(client, namespace, CLOCK())).await {
+            Ok(Ok(stored)) => return Ok(stored),
+            Ok(Err(error @ stored::Error::Kubernetes { .. })) => error.to_string(),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(error, "waiting for the Kubernetes API, next try in {} s: {error}", pause.as_secs());
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,392 @@
+//! `Deployment`: one run of a Service.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::schema;
+
+/// One run of a Service.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "fastdeploy.dev",
+    version = "v1alpha1",
+    kind = "Deployment",
+    namespaced,
+    status = "DeploymentStatus",
+    shortname = "fdep",
+    category = "fastdeploy",
+    selectable = ".spec.service",
+    selectable = ".status.phase",
+    doc = "A Deployment is one run of a Service. Make one with `kubectl create` and `metadata.generateName`; Deployments do not belong into Git.",
+    derive = "PartialEq",
+    printcolumn(name = "Service", type_ = "string", json_path = ".spec.service"),
+    printcolumn(name = "Number", type_ = "integer", json_path = ".status.number"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
+    printcolumn(name = "Started", type_ = "date", json_path = ".status.startedAt"),
+    printcolumn(name = "Finished", type_ = "date", json_path = ".status.finishedAt"),
+    printcolumn(name = "By", type_ = "string", json_path = ".status.requestedBy.name", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    printcolumn(name = "Step", type_ = "string", json_path = ".status.failure.step", priority = 1),
+    validation = Rule::new("size(self.metadata.name) <= 53 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name: write at most 53 lower-case letters, digits and dashes, or use generateName"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.phase) || !(oldSelf.status.phase in ['Succeeded', 'NothingDone', 'Failed', 'Cancelled']) || (has(self.status) && has(self.status.phase) && self.status.phase == oldSelf.status.phase)")
+        .message("status.phase: a Deployment that has ended stays as it ended"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.number) || (has(self.status) && has(self.status.number) && self.status.number == oldSelf.status.number)")
+        .message("status.number: a number that was given stays"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.attempt) || (has(self.status) && has(self.status.attempt) && self.status.attempt >= oldSelf.status.attempt)")
+        .message("status.attempt never falls"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.run) || (has(self.status) && has(self.status.run) && (self.status.run.attempt > oldSelf.status.run.attempt || (self.status.run.attempt == oldSelf.status.run.attempt && self.status.run.instance == oldSelf.status.run.instance && self.status.run.seq >= oldSelf.status.run.seq)))")
+        .message("status.run: within an attempt the instance stays and seq never falls"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.digest) || (has(self.status) && has(self.status.digest) && self.status.digest == oldSelf.status.digest)")
+        .message("status.digest: what a Deployment runs is frozen")
+)]
+#[serde(rename_all = "camelCase")]
+// Inputs have no type, so CEL in a CRD cannot compare them; the chart's admission policy does.
+#[x_kube(validation = Rule::new("self.service == oldSelf.service && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)").message("spec is immutable but for cancel; make a new Deployment instead"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.cancel) || has(self.cancel)").message("cancel: AfterStep may be raised to Now, never taken back"))]
+pub struct DeploymentSpec {
+    /// Name of the Service of the same namespace.
+    #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    pub service: String,
+    /// Why, for people: "Fix the footer".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: Option<String>,
+    /// Answers to the Service's inputs. Data, never templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::any_map")]
+    pub inputs: BTreeMap<String, Value>,
+    /// Stop the run: AfterStep lets the step that is on end first. May be raised to Now, never taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self == oldSelf || self == 'Now'").message("cancel: AfterStep may be raised to Now, never taken back"))]
+    pub cancel: Option<Cancel>,
+}
+
+/// How to stop.
+#[derive(
+    schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
+pub enum Cancel {
+    /// After the step that is on.
+    AfterStep,
+    /// At once.
+    Now,
+}
+
+impl Cancel {
+    /// As it is written in spec and annotation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AfterStep => "AfterStep",
+            Self::Now => "Now",
+        }
+    }
+}
+
+/// What was reached. One writer, the operator, but for `run`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    /// The generation of the spec that this status speaks of; -1: not looked at yet.
+    #[serde(default = "never_observed")]
+    pub observed_generation: i64,
+    /// Succeeded and Ready; Reconciling or Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// What people call it: #128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub number: Option<i64>,
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Why it stands there: one of the reasons in the docs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<RequestedBy>,
+    /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<WaitingFor>,
+    /// The attempt that is on or was last, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// For people: the source that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub revision: Option<String>,
+    /// The digest of what it runs, without the inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub digest: Option<String>,
+    /// Name of the ConfigMap that holds the frozen input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub bundle: Option<String>,
+    /// The claim and what the runner reports. One writer: the api-server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// What was done, written with the verdict; at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub steps: Vec<StepStatus>,
+    /// The servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<HostsStatus>,
+    /// Why it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureStatus>,
+    /// What the playbook reported with set_stats.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::any_map")]
+    pub outputs: BTreeMap<String, Value>,
+    /// When Ansible was allowed to start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub started_at: Option<Timestamp>,
+    /// When it had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub finished_at: Option<Timestamp>,
+}
+
+const fn never_observed() -> i64 {
+    -1
+}
+
+impl Default for DeploymentStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: never_observed(),
+            conditions: Vec::new(),
+            number: None,
+            phase: None,
+            reason: None,
+            requested_by: None,
+            waiting_for: None,
+            attempt: None,
+            revision: None,
+            digest: None,
+            bundle: None,
+            run: None,
+            steps: Vec::new(),
+            hosts: None,
+            failure: None,
+            outputs: BTreeMap::new(),
+            started_at: None,
+            finished_at: None,
+        }
+    }
+}
+
+/// Where a Deployment stands.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Seen, not numbered yet.
+    Pending,
+    /// Waits for its turn.
+    Queued,
+    /// Its pod is being made, or waits for the permission to start.
+    Preparing,
+    /// Ansible runs.
+    Running,
+    /// Ansible's own statistics say that all went well.
+    Succeeded,
+    /// Ansible ended well, but no server matched or no task ran.
+    NothingDone,
+    /// It failed; `failure` says why.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl Phase {
+    /// It has ended and never changes again.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::NothingDone | Self::Failed | Self::Cancelled)
+    }
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Queued => "Queued",
+            Self::Preparing => "Preparing",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::NothingDone => "NothingDone",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// Who asked for a run.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestedBy {
+    /// A person, or what stands for one.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// By which way.
+    pub via: Via,
+    /// What triggered it, where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    pub trigger: Option<String>,
+}
+
+/// By which way a run was asked for.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Via {
+    /// Straight at Kubernetes.
+    Kubectl,
+    /// A change of what is wanted.
+    Change,
+}
+
+/// What a Deployment waits for.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingFor {
+    /// One of the reasons in the docs.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The Deployment that is before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<crate::service::ObjectRef>,
+}
+
+/// The claim and what the runner reports.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    /// Which attempt.
+    pub attempt: u32,
+    /// Which process of the runner.
+    #[schemars(length(max = 64))]
+    pub instance: String,
+    /// In which pod.
+    #[schemars(length(max = 64))]
+    pub pod_uid: String,
+    /// When it was allowed to start Ansible.
+    #[schemars(schema_with = "schema::time")]
+    pub claimed_at: Timestamp,
+    /// When Ansible must have ended: the runner sees to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub deadline: Option<Timestamp>,
+    /// The highest report that arrived without a gap.
+    #[serde(default)]
+    pub seq: i64,
+}
+
+/// A step that was done.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// `file:line#n`.
+    #[schemars(length(max = 300))]
+    pub key: String,
+    /// What people see.
+    #[schemars(length(max = 200))]
+    pub name: String,
+    /// How it ended.
+    pub state: StepState,
+    /// When the first server began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub started_at: Option<Timestamp>,
+    /// When the last server ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub finished_at: Option<Timestamp>,
+    /// How many servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<StepHosts>,
+    /// What went wrong, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub message: Option<String>,
+}
+
+/// How a step ended.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepState {
+    /// Planned, never begun.
+    Pending,
+    /// Begun.
+    Running,
+    /// Fine.
+    Succeeded,
+    /// Failed.
+    Failed,
+    /// Left out.
+    Skipped,
+    /// Failed, and the playbook handled it.
+    Rescued,
+    /// A server could not be reached.
+    Unreachable,
+    /// The run was stopped in it.
+    Cancelled,
+}
+
+/// How many servers a step was done on.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepHosts {
+    /// Where it was fine.
+    pub ok: u32,
+    /// Where it changed something.
+    pub changed: u32,
+}
+
+/// The servers of a run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostsStatus {
+    /// All that the plays matched.
+    pub total: u32,
+    /// Without a failure.
+    pub ok: u32,
+    /// With a failed step.
+    pub failed: u32,
+    /// That could not be reached.
+    pub unreachable: u32,
+    /// The first ones that failed or could not be reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub failed_names: Vec<String>,
+}
+
+/// Why a run did not succeed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureStatus {
+    /// One of the reasons in the docs.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// In which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub step: Option<String>,
+    /// On which server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
+    /// What happened.
+    #[schemars(length(max = 1000))]
+    pub message: String,
+    /// What one can do about it.
+    #[schemars(length(max = 500))]
+    pub hint: String,
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# `eval "$(make -s env)"`: what a shell needs to work with the cluster and to
+# run `cargo test -p tests` by hand. Prints only what exists.
+here=$(dirname "$0")
+for part in lib processes images install; do source "$here/$part.sh"; done
+
+export_() { printf 'export %s=%q\n' "$1" "$2"; }
+
+if [[ -f $KUBECONFIG ]]; then export_ KUBECONFIG "$KUBECONFIG"; fi
+if [[ -x $bin/kubectl ]]; then printf 'export PATH=%q:"${PATH#%q:}"\n' "$bin" "$bin"; fi
+for name in target runner; do
+  if reference=$(image "$name" 2>/dev/null); then export_ "FASTDEPLOY_${name^^}_IMAGE" "$reference"; fi
+done
+if [[ -z $external && -f $state/audit.log ]]; then
+  export_ FASTDEPLOY_STATE "$state"
+  export_ FASTDEPLOY_AUDIT_LOG "$state/audit.log"
+  export_ FASTDEPLOY_COMPONENT "$root/dev/component.sh"
+fi

@@ -1,0 +1,137 @@
+# Images without a registry: buildah builds them, containerd imports them.
+#
+# A tag is a fingerprint of everything that goes in. Unchanged: nothing is
+# built, nothing imported. Changed: a new name, so that pods are replaced.
+
+registry=docker.io/fastdeploy
+storage=$cache/images # buildah's own; a system's images are left alone
+base=docker.io/library/debian:trixie-slim
+
+# image_tag NAME: only the names' first lines below say what goes into which.
+image_tag() {
+  case $1 in
+  pause) fingerprint "$root/dev/pause/pause.c" </dev/null ;;
+  coredns) readlink "$bin/coredns" | fingerprint ;;
+  target) base_key | fingerprint "$root"/images/target/* ;;
+  operator | api-server | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
+  esac
+}
+
+image() { printf '%s/%s:%s' "$registry" "$1" "$(image_tag "$1")"; }
+
+# The two that a node needs before anything else: one static program each.
+node_images() {
+  provide pause from_program pause_program
+  provide coredns from_program coredns_program
+}
+
+pause_program() { cc -static -Os -s -o "$1/pause" "$root/dev/pause/pause.c"; }
+coredns_program() { cp "$(readlink "$bin/coredns")" "$1/coredns"; }
+
+# The ones that ship, from their Dockerfiles.
+product_images() {
+  local name
+  for name in target operator api-server runner; do
+    provide "$name" from_dockerfile
+  done
+}
+
+# provide NAME HOW [ARGUMENT]: unless the cluster has it.
+provide() {
+  local name=$1 reference archive=$cache/$1.tar; shift
+  reference=$(image "$name")
+  if in_cluster "$reference"; then return; fi
+  if ! buildah_ images --quiet "$reference" >/dev/null 2>&1; then "$1" "$name" "$reference" "${@:2}"; fi
+  if [[ -n $external ]]; then push "$reference"; return; fi
+  rm -f "$archive"
+  quietly buildah_ push "$reference" "docker-archive:$archive:$reference"
+  quietly ctr_ images import "$archive" || fail "containerd did not take $reference"
+  rm -f "$archive"
+  printf '      image %s\n' "$reference"
+}
+
+ctr_() { ctr --address "$containerd_socket" --namespace k8s.io "$@"; }
+
+in_cluster() { [[ -z $external ]] && [[ -n $(ctr_ images list --quiet "name==$1") ]]; }
+
+buildah_() { buildah --root "$storage" --runroot "$storage/run" --storage-driver overlay "$@" 9>&-; }
+
+# quietly COMMAND…: what it says goes to the log, and to the screen if it fails.
+quietly() {
+  local log=$state/log/images.log
+  : >"$log"
+  "$@" >>"$log" 2>&1 9>&- || { tail -n 40 "$log" >&2; return 1; }
+}
+
+# from_program NAME REFERENCE FUNCTION: an image of one file, which FUNCTION puts into a folder.
+from_program() {
+  local folder container; folder=$(mktemp -d)
+  "$3" "$folder"
+  container=$(buildah_ from scratch)
+  quietly buildah_ copy "$container" "$folder" /
+  quietly buildah_ config --user 65532:65532 --entrypoint "[\"/$1\"]" "$container"
+  quietly buildah_ commit --rm "$container" "$2"
+  rm -r "$folder"
+}
+
+# from_dockerfile NAME REFERENCE. Outside, the Dockerfiles compile our programs
+# in a stage called `build`; here the compiled ones are handed in as an image.
+from_dockerfile() {
+  local programs=docker.io/fastdeploy/programs:$1
+  base_image
+  [[ $1 == target ]] || programs_image "$programs" "$(program "$1")"
+  # A build uses this machine's network, so it trusts what this machine trusts.
+  quietly buildah_ bud --isolation chroot --pull-never --layers --build-arg "PROGRAMS=$programs" \
+    --volume /etc/ssl/certs:/etc/ssl/certs:ro \
+    --tag "$2" --file "$root/images/$1/Dockerfile" "$root" ||
+    fail "the image $1 could not be built"
+}
+
+programs_image() {
+  local container; container=$(buildah_ from scratch)
+  quietly buildah_ copy "$container" "$2" /out/
+  quietly buildah_ commit --rm "$container" "$1"
+}
+
+# debian:trixie-slim by the name it has everywhere, made from Debian's packages:
+# again every month, and when the way it is made changes.
+base_key() { (date +%Y-%m; declare -f make_base) | fingerprint; }
+
+base_image() {
+  local key; key=$(base_key)
+  [[ $(buildah_ inspect --type image --format '{{index .OCIv1.Config.Labels "made"}}' "$base" 2>/dev/null) == "$key" ]] ||
+    make_base "$key" || fail 'the base image could not be made'
+}
+
+make_base() {
+  local container archive=$cache/base.tar
+  quietly mmdebstrap --variant=minbase --include=ca-certificates \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --aptopt='Dir::Cache::pkgcache ""' --aptopt='Dir::Cache::srcpkgcache ""' \
+    --aptopt='DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb" }' \
+    trixie "$archive" || return
+  container=$(buildah_ from scratch)
+  quietly buildah_ add "$container" "$archive" / &&
+    quietly buildah_ config --label "made=$1" --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container" &&
+    quietly buildah_ commit --rm "$container" "$base"
+  rm "$archive"
+}
+
+# What no pod of today uses goes away, here and in containerd.
+forget_old_images() {
+  local name reference keep=()
+  for name in pause coredns target operator api-server runner; do
+    reference=$(image "$name" 2>/dev/null) && keep+=("$reference")
+  done
+  local current; current=$(printf '%s\n' "${keep[@]}")
+  if [[ -z $external ]]; then
+    ctr_ images list --quiet "name~=^$registry/" | grep -vxF "$current" | 
+      xargs --no-run-if-empty ctr --address "$containerd_socket" --namespace k8s.io images remove >/dev/null || true
+  fi
+  local old
+  for old in $(buildah_ images --format '{{.Name}}:{{.Tag}}' | grep "^$registry/" | grep -v '/programs:' | grep -vxF "$current"); do
+    quietly buildah_ rmi "$old" || true
+  done
+  quietly buildah_ rmi --prune --force || true
+}

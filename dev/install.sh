@@ -1,0 +1,24 @@
+# fastDeploy itself: the Rust programs, and the chart with the images of today.
+
+crates=(operator api-server runner)
+rust_target=$(uname -m)-unknown-linux-gnu
+
+# program NAME: the compiled file. Statically linked: the runner must run in
+# any image, and one set of flags means that dependencies are compiled once.
+program() { printf '%s/target/%s/release/fastdeploy-%s' "$root" "$rust_target" "$1"; }
+
+build_programs() {
+  (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' \
+    cargo build --release --locked --quiet --target "$rust_target" "${crates[@]/#/--package=}" 9>&-) ||
+    fail 'the Rust programs did not compile, see above'
+}
+
+namespace=fastdeploy-system
+
+install_chart() {
+  if [[ ! -d $root/charts/fastdeploy ]]; then outcome='skipped, there is no charts/fastdeploy yet'; return; fi
+  helm upgrade --install fastdeploy "$root/charts/fastdeploy" --namespace "$namespace" --create-namespace \
+    --set "image.registry=$registry" --set "operator.image.tag=$(image_tag operator)" \
+    --set "apiServer.image.tag=$(image_tag api-server)" --set "runner.image.tag=$(image_tag runner)" \
+    --take-ownership --wait --timeout 3m >"$state/log/helm.log" 2>&1 || { cat "$state/log/helm.log" >&2; kubectl --namespace "$namespace" get pods >&2; fail 'the chart could not be installed, see above'; }
+}

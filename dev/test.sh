@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# `make test`, and what CI runs: from what fails soonest to what takes longest.
+here=$(dirname "$0")
+source "$here/lib.sh"
+cd "$root"
+
+lint() { make --silent lint; }
+units() { cargo test --locked --workspace --exclude tests; }
+cluster() { "$here/up.sh"; }
+current() { "$here/generate.sh" --check; }
+stories() {
+  eval "$("$here/env.sh")"
+  cargo test --locked --package tests -- "$@"
+}
+
+phases 'format and clippy: lint' 'unit tests: units' 'cluster and installation: cluster' \
+  'generated files: current' 'stories on the cluster: stories'

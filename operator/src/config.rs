@@ -1,0 +1,33 @@
+//! Configuration: all of it read before anything starts.
+
+use std::net::SocketAddr;
+
+/// Drives the world toward what Services say.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "fastdeploy-operator", version)]
+pub struct Config {
+    /// Namespace of this installation
+    #[arg(long, env = "FASTDEPLOY_NAMESPACE", default_value = "fastdeploy-system")]
+    pub namespace: String,
+    /// Name of this process in the election of a leader: the pod's name
+    #[arg(long, env = "POD_NAME", default_value = "fastdeploy-operator-on-a-host")]
+    pub identity: String,
+    /// Image of the pods in which Ansible runs
+    #[arg(long, env = "FASTDEPLOY_RUNNER_IMAGE")]
+    pub runner_image: String,
+    /// When that image is pulled: Always, IfNotPresent or Never
+    #[arg(long, env = "FASTDEPLOY_RUNNER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
+    pub runner_image_pull_policy: String,
+    /// Base URL of the api-server's listener for claims, as a run's pod reaches it
+    #[arg(long, env = "FASTDEPLOY_RUNS_URL", default_value = "https://fastdeploy-runs.fastdeploy-system.svc:8443")]
+    pub runs_url: String,
+    /// ConfigMap with the authority that signed that listener's certificate (key ca.crt)
+    #[arg(long, env = "FASTDEPLOY_CA_CONFIGMAP", default_value = "fastdeploy-ca")]
+    pub ca_config_map: String,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    pub metrics_address: SocketAddr,
+    /// json or text
+    #[arg(long, env = "FASTDEPLOY_LOG_FORMAT", default_value = "text", value_parser = ["json", "text"])]
+    pub log_format: String,
+}

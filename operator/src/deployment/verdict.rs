@@ -1,0 +1,228 @@
+//! The verdict on a run: what the runner left behind decides; the pod's fate decides only where
+//! there is nothing. Pure.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    Phase, Reason,
+    conditions::shorten,
+    deployment::{HostsStatus, Run, StepHosts, StepState, StepStatus},
+};
+use jiff::Timestamp;
+use protocol::verdict::{RunResult, Step, Verdict as Message};
+use serde_json::Value;
+
+use super::fate::End;
+
+/// How a Deployment ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// A terminal phase.
+    pub phase: Phase,
+    /// Why.
+    pub reason: Reason,
+    /// In which step it failed.
+    pub step: Option<String>,
+    /// On which server.
+    pub host: Option<String>,
+    /// A sentence for people.
+    pub message: String,
+    /// The servers, where Ansible got so far.
+    pub hosts: Option<HostsStatus>,
+    /// The steps, where Ansible got so far.
+    pub steps: Vec<StepStatus>,
+    /// What the playbook reported.
+    pub outputs: BTreeMap<String, Value>,
+    /// When it was over, if known.
+    pub at: Option<Timestamp>,
+}
+
+impl Verdict {
+    /// A verdict without a run.
+    pub fn plain(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            phase,
+            reason,
+            step: None,
+            host: None,
+            message: if message.is_empty() { reason.meaning().into() } else { message },
+            hosts: None,
+            steps: Vec::new(),
+            outputs: BTreeMap::new(),
+            at: None,
+        }
+    }
+}
+
+/// The verdict on a pod that has ended. `asked_to_stop`: somebody wanted it stopped.
+pub fn of(end: &End, run: Option<&Run>, asked_to_stop: bool) -> Verdict {
+    let message = serde_json::from_str::<Message>(&end.message).ok();
+    match message {
+        // Another process' word on this run counts for nothing.
+        Some(message) if run.is_none_or(|run| run.instance == message.instance) => reported(message, run.is_some()),
+        _ => silent(end, run.is_some(), asked_to_stop),
+    }
+}
+
+fn reported(message: Message, claimed: bool) -> Verdict {
+    let failure = message.failure.unwrap_or_default();
+    let hosts = HostsStatus {
+        total: message.hosts.total,
+        ok: message.hosts.ok,
+        failed: message.hosts.failed,
+        unreachable: message.hosts.unreachable,
+        failed_names: message.hosts.failed_names.iter().take(20).map(|name| shorten(name, 253)).collect(),
+    };
+    let (phase, reason) = match message.result {
+        // Success is proven by a claim and by statistics, or it is none.
+        RunResult::Succeeded if claimed && hosts.total > 0 && hosts.failed + hosts.unreachable == 0 => {
+            (Phase::Succeeded, Reason::Succeeded)
+        }
+        RunResult::Succeeded => (Phase::Failed, Reason::AnsibleFailed),
+        RunResult::NothingDone => (Phase::NothingDone, Reason::NothingDone),
+        RunResult::Cancelled => (Phase::Cancelled, Reason::Cancelled),
+        RunResult::Failed => (Phase::Failed, Reason::parse(&failure.reason).unwrap_or(Reason::AnsibleFailed)),
+    };
+    let sentence = match phase {
+        Phase::Succeeded => {
+            let servers = if hosts.total == 1 { "server" } else { "servers" };
+            let changed = if message.steps_total == 1 { "step" } else { "steps" };
+            format!("{} {changed} on {} {servers}", message.steps_total, hosts.total)
+        }
+        _ if failure.message.is_empty() => reason.meaning().into(),
+        _ => shorten(&failure.message, 500),
+    };
+    let steps = protocol::verdict::unpack_steps(&message.steps).unwrap_or_default();
+    Verdict {
+        phase,
+        reason,
+        step: failure.step.map(|step| shorten(&step, 200)),
+        host: failure.host.map(|host| shorten(&host, 253)),
+        message: sentence,
+        hosts: (message.started_at.is_some()).then_some(hosts),
+        steps: unique(steps),
+        outputs: message.outputs,
+        at: message.finished_at,
+    }
+}
+
+fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
+    let said = |sentence: String| if end.detail.is_empty() { sentence } else { format!("{sentence}: {}", end.detail) };
+    let verdict = match end.word.as_str() {
+        "OOMKilled" => Verdict::plain(Phase::Failed, Reason::OutOfMemory, ""),
+        "DeadlineExceeded" => Verdict::plain(Phase::Failed, Reason::Timeout, ""),
+        _ if asked_to_stop => Verdict::plain(Phase::Cancelled, Reason::Cancelled, ""),
+        "StartError" | "ContainerCannotRun" => {
+            Verdict::plain(Phase::Failed, Reason::RunnerFailed, said("the container could not start".into()))
+        }
+        word => {
+            let when = if claimed { "while Ansible was running" } else { "before Ansible was started" };
+            let how = match (end.exit_code, word) {
+                (Some(code), _) if code > 128 => format!("signal {}", code - 128),
+                (Some(code), _) => format!("exit code {code}"),
+                (None, "") => "no word from Kubernetes why".into(),
+                (None, word) => word.into(),
+            };
+            Verdict::plain(
+                Phase::Failed,
+                Reason::RunnerLost,
+                said(format!("The run's pod ended {when} and left no result ({how})")),
+            )
+        }
+    };
+    Verdict { at: end.at, ..verdict }
+}
+
+/// As the status holds them: at most 100, each key once, everything within its bounds.
+fn unique(steps: Vec<Step>) -> Vec<StepStatus> {
+    let mut seen = std::collections::HashSet::new();
+    steps
+        .into_iter()
+        .filter(|step| seen.insert(step.key.clone()))
+        .take(100)
+        .map(|step| StepStatus {
+            key: shorten(&step.key, 300),
+            name: shorten(&step.name, 200),
+            state: state(step.state),
+            started_at: step.started_at,
+            finished_at: step.finished_at,
+            hosts: (step.ok > 0 || step.changed > 0).then_some(StepHosts { ok: step.ok, changed: step.changed }),
+            message: (!step.message.is_empty()).then(|| shorten(&step.message, 200)),
+        })
+        .collect()
+}
+
+fn state(state: protocol::verdict::StepState) -> StepState {
+    use protocol::verdict::StepState as Theirs;
+    match state {
+        Theirs::Pending => StepState::Pending,
+        Theirs::Running => StepState::Running,
+        Theirs::Succeeded => StepState::Succeeded,
+        Theirs::Failed => StepState::Failed,
+        Theirs::Skipped => StepState::Skipped,
+        Theirs::Rescued => StepState::Rescued,
+        Theirs::Unreachable => StepState::Unreachable,
+        Theirs::Cancelled => StepState::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(message: &str) -> End {
+        End { message: message.into(), exit_code: Some(1), word: "Error".into(), ..End::default() }
+    }
+
+    fn run() -> Run {
+        Run {
+            attempt: 1,
+            instance: "me".into(),
+            pod_uid: "pod".into(),
+            claimed_at: Timestamp::UNIX_EPOCH,
+            deadline: None,
+            seq: 0,
+        }
+    }
+
+    const GOOD: &str = r#"{"protocol":1,"instance":"me","result":"Succeeded","hosts":{"total":2,"ok":2,"failed":0,"unreachable":0},"startedAt":"2026-11-23T12:00:00Z"}"#;
+
+    #[test]
+    fn success_needs_a_claim_of_the_same_process_and_statistics() {
+        assert_eq!(of(&end(GOOD), Some(&run()), false).phase, Phase::Succeeded);
+        let cases = [
+            (GOOD.replace("\"me\"", "\"other\""), Some(run()), Reason::RunnerLost),
+            (GOOD.replace("\"total\":2", "\"total\":0"), Some(run()), Reason::AnsibleFailed),
+            (GOOD.replace("\"failed\":0", "\"failed\":1"), Some(run()), Reason::AnsibleFailed),
+            (GOOD.to_owned(), None, Reason::AnsibleFailed),
+            (String::new(), Some(run()), Reason::RunnerLost),
+            ("{}".to_owned(), Some(run()), Reason::RunnerLost),
+        ];
+        for (message, run, reason) in cases {
+            let verdict = of(&end(&message), run.as_ref(), false);
+            assert_eq!((verdict.phase, verdict.reason), (Phase::Failed, reason), "{message}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_left_behind_the_pods_fate_decides() {
+        for (word, exit_code, stop, phase, reason) in [
+            ("OOMKilled", Some(137), false, Phase::Failed, Reason::OutOfMemory),
+            ("DeadlineExceeded", None, false, Phase::Failed, Reason::Timeout),
+            ("Error", Some(137), false, Phase::Failed, Reason::RunnerLost),
+            ("Error", Some(137), true, Phase::Cancelled, Reason::Cancelled),
+            ("Evicted", None, false, Phase::Failed, Reason::RunnerLost),
+            ("StartError", Some(128), false, Phase::Failed, Reason::RunnerFailed),
+        ] {
+            let end = End { exit_code, word: word.into(), ..End::default() };
+            let verdict = of(&end, Some(&run()), stop);
+            assert_eq!((verdict.phase, verdict.reason), (phase, reason), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_there_beats_a_cancel() {
+        assert_eq!(of(&end(GOOD), Some(&run()), true).phase, Phase::Succeeded);
+    }
+}

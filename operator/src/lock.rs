@@ -1,0 +1,68 @@
+//! When the lock of a Service may be released: only once it is certain that its run is over.
+//! Silence proves nothing. Pure.
+
+use crds::{Deployment, deployment::Run};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::ResourceExt;
+
+/// Seconds after the deadline in which a runner surely has stopped: it enforces the deadline itself.
+pub const GRACE: SignedDuration = SignedDuration::from_secs(120);
+
+/// Whether the run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// It is: proven.
+    Yes,
+    /// Not proven yet; certain by then.
+    At(Timestamp),
+    /// Not proven yet; something will tell.
+    NotYet,
+}
+
+/// The kubelet has reported that the pod's containers ended.
+pub fn pod_ended(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let terminated = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .all(|c| c.state.as_ref().is_some_and(|state| state.terminated.is_some()));
+    matches!(phase, "Succeeded" | "Failed") && terminated
+}
+
+/// The Job has counted its pod as ended: that outlives the pod itself.
+pub fn job_counted_end(job: &Job) -> bool {
+    job.status.as_ref().is_some_and(|status| {
+        status.failed.unwrap_or(0) + status.succeeded.unwrap_or(0) > 0
+            && status.active.unwrap_or(0) == 0
+            && status.terminating.unwrap_or(0) == 0
+    })
+}
+
+/// When a claimed run is over at the latest.
+pub fn certain_end(run: &Run) -> Timestamp {
+    let deadline = run.deadline.unwrap_or(run.claimed_at);
+    deadline.saturating_add(GRACE).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether the run of this Deployment, whose verdict is known or which is gone, is over. `pods`
+/// and `job` are those of its current attempt.
+pub fn over(deployment: Option<&Deployment>, job: Option<&Job>, pods: &[Pod], now: Timestamp) -> Over {
+    let Some(deployment) = deployment else {
+        return if pods.iter().all(pod_ended) { Over::Yes } else { Over::NotYet };
+    };
+    let status = deployment.status.clone().unwrap_or_default();
+    if !status.phase.is_some_and(crds::Phase::is_terminal) {
+        return Over::NotYet;
+    }
+    // Whoever has not claimed before the verdict never will: the claim needs a phase that is not terminal.
+    let Some(run) = &status.run else { return Over::Yes };
+    let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&run.pod_uid));
+    if pod.is_some_and(pod_ended) || (pod.is_none() && job.is_some_and(job_counted_end)) {
+        return Over::Yes;
+    }
+    let end = certain_end(run);
+    if now >= end { Over::Yes } else { Over::At(end) }
+}

@@ -1,0 +1,79 @@
+//! The operator: drives the world toward what Services say.
+
+use std::sync::Arc;
+
+use clap::Parser;
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+mod act;
+mod clock;
+mod config;
+mod deployment;
+mod driver;
+mod failpoint;
+mod frozen;
+mod health;
+mod inputs;
+mod installation;
+mod leader;
+mod lock;
+mod metrics;
+mod plan;
+mod service;
+mod world;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let config = config::Config::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "info,kube_runtime=warn,kube_client=warn".into());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    if config.log_format == "json" { logs.json().init() } else { logs.init() }
+    // Two TLS back-ends may be compiled in by dependencies; say which one is meant.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+
+    let client = Client::try_default().await?;
+    let (clock, metrics, ready) = (clock::Clock::system(), metrics::Metrics::default(), health::Ready::default());
+    let health = tokio::spawn(health::serve(config.metrics_address, ready.clone(), metrics.clone()));
+    let digest_key = installation::digest_key(&client, &config.namespace).await?;
+    ready.set();
+
+    let mut election =
+        leader::Election::new(client.clone(), &config.namespace, config.identity.clone(), clock.clone());
+    let reporter = Reporter { controller: "fastdeploy-operator".into(), instance: Some(config.identity.clone()) };
+    let hands = act::Hands {
+        client: client.clone(),
+        clock: clock.clone(),
+        leadership: election.leadership(),
+        metrics,
+        recorder: Recorder::new(client.clone(), reporter),
+    };
+    let context = Arc::new(driver::Context::new(client, clock, hands, digest_key, config));
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let work = async {
+        tracing::info!(identity = %context.config.identity, "waiting to become the leader");
+        election.win().await;
+        tracing::info!(identity = %context.config.identity, "leading");
+        tokio::select! {
+            () = election.keep() => anyhow::bail!("the lease is lost; another one leads"),
+            () = driver::drive(context.clone()) => anyhow::bail!("the controllers have ended"),
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        served = health => served?.map_err(Into::into),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if outcome.is_ok() {
+        election.release().await;
+        tracing::info!("stopped; the lease is given back");
+    }
+    outcome
+}

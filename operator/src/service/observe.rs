@@ -1,0 +1,65 @@
+//! Reads what a pass over a Service needs. Live reads, not caches: a decision on old state costs
+//! more than a read.
+
+use crds::{Deployment, Service, names};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod, Secret},
+};
+use kube::{Api, Client, ResourceExt, api::ListParams};
+
+use super::decide::Observed;
+use crate::{clock::Clock, frozen};
+
+/// Reads everything that a Service names.
+pub async fn named(client: &Client, service: &Service) -> Result<frozen::Named, kube::Error> {
+    let namespace = service.namespace().unwrap_or_default();
+    let (config_maps, secrets) = frozen::names(service);
+    let mut named = frozen::Named::default();
+    let api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
+    for name in config_maps {
+        let config_map = api.get_opt(&name).await?;
+        named.config_maps.insert(name, config_map);
+    }
+    let api = Api::<Secret>::namespaced(client.clone(), &namespace);
+    for (name, _) in secrets {
+        let secret = api.get_opt(&name).await?;
+        named.secrets.insert(name, secret);
+    }
+    Ok(named)
+}
+
+/// Reads what a pass needs.
+pub async fn observe(
+    client: &Client,
+    clock: &Clock,
+    digest_key: &[u8],
+    service: &Service,
+) -> Result<Observed, kube::Error> {
+    let namespace = service.namespace().unwrap_or_default();
+    let name = service.name_any();
+    let deployments = Api::<Deployment>::namespaced(client.clone(), &namespace);
+    let of_service = ListParams::default().fields(&format!("spec.service={name}"));
+    let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
+    let labelled = ListParams::default().labels(&format!("{}={name}", names::LABEL_SERVICE));
+    let (deployments, jobs, named) =
+        tokio::try_join!(deployments.list(&of_service), jobs.list(&labelled), self::named(client, service))?;
+
+    let active = service.status.as_ref().and_then(|status| status.active.as_ref());
+    let pods = match active {
+        Some(active) => {
+            let api = Api::<Pod>::namespaced(client.clone(), &namespace);
+            let of_run = format!("{}={}", names::LABEL_DEPLOYMENT, active.name);
+            api.list(&ListParams::default().labels(&of_run)).await?.items
+        }
+        None => Vec::new(),
+    };
+    Ok(Observed {
+        now: clock.now(),
+        deployments: deployments.items,
+        jobs: jobs.items,
+        pods,
+        wanted: frozen::want(service, &named, digest_key),
+    })
+}
+

@@ -1,0 +1,334 @@
+# What happens in a run, as JSON lines on the pipe that the runner gave us.
+#
+# Shipped inside the runner, written beside the run, enabled by it. It must never
+# break or slow a run: every hook swallows its own errors (and reports them as a
+# line), nothing here talks to a network, and task arguments are never sent.
+# Python 3.9+, ansible-core 2.19-2.22.
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+
+from ansible import constants, context
+from ansible.playbook.block import Block
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+    name: fastdeploy
+    type: aggregate
+    short_description: Reports plan, steps and results to the fastDeploy runner
+    description:
+      - Writes JSON lines into the file descriptor named by FASTDEPLOY_EVENTS_FD.
+"""
+
+# Masking happens in the runner, on whole values: what is cut here must be far
+# longer than what people are shown.
+MESSAGE_LIMIT = 16 * 1024
+# As Ansible's PlayIterator names the task that it adds itself.
+GATHERING = "Gathering Facts"
+
+
+def never_break(hook):
+    """An error in a hook is a line for the runner, never the end of a run."""
+
+    @functools.wraps(hook)
+    def safe(self, *args, **kwargs):
+        try:
+            return hook(self, *args, **kwargs)
+        except Exception as error:  # pylint: disable=broad-except
+            self.send({"t": "callbackError", "hook": hook.__name__, "message": repr(error)[:500]})
+            return None
+
+    return safe
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "fastdeploy"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.base = os.path.realpath(os.getcwd())
+        self.stop_file = os.environ.get("FASTDEPLOY_STOP_FILE")
+        self.keys = {}  # task uuid -> key
+        self.seen = {}  # "path:line" -> how many tasks have it
+        self.play = None
+        self.open = {}  # key -> hosts that began and have no result yet
+        self.began = {}  # (key, host) -> when
+        try:
+            self.fd = int(os.environ["FASTDEPLOY_EVENTS_FD"])
+            os.fstat(self.fd)
+            os.set_inheritable(self.fd, False)
+        except (KeyError, ValueError, OSError):
+            self.disabled = True
+
+    # -- the pipe
+
+    def send(self, line):
+        data = json.dumps(line, default=str).encode("utf-8", "replace") + b"\n"
+        try:
+            while data:
+                data = data[os.write(self.fd, data):]
+        except OSError:
+            self.disabled = True
+
+    # -- which step is it
+
+    def location(self, item):
+        """`path:line`, relative to the source, or to the role where that lies elsewhere."""
+        path, _, line = (item.get_path() or "").rpartition(":")
+        if not path:
+            return "unknown:0"
+        path = os.path.realpath(path)
+        if path.startswith(self.base + os.sep):
+            return "%s:%s" % (os.path.relpath(path, self.base), line)
+        role = getattr(item, "_role", None)
+        root = os.path.realpath(role._role_path) if role else None
+        if root and path.startswith(root + os.sep):
+            return "%s/%s:%s" % (role.get_name(), os.path.relpath(path, root), line)
+        return "%s:%s" % (os.path.basename(path), line)
+
+    def key(self, task):
+        """The same task has the same key in every batch of `serial` and on every host."""
+        known = self.keys.get(task._uuid)
+        if known is None and self.is_gathering(task) and self.play is not None:
+            # Made anew for each batch of a play.
+            known = self.keys.get(("facts", self.play._uuid))
+        if known is None:
+            known = self.number(self.location(task))
+        self.keys[task._uuid] = known
+        return known
+
+    def number(self, location):
+        self.seen[location] = self.seen.get(location, 0) + 1
+        return "%s#%d" % (location, self.seen[location])
+
+    @staticmethod
+    def is_gathering(task):
+        return task.name == GATHERING and getattr(task, "_ds", None) is None
+
+    @staticmethod
+    def name(task):
+        if task.name:
+            return str(task.name)
+        return str(task.action).rpartition(".")[2]
+
+    @staticmethod
+    def section(task, play):
+        role = getattr(task, "_role", None)
+        if role:
+            return role.get_name()
+        return play.get_name() if play is not None else ""
+
+    # -- the plan
+
+    @never_break
+    def v2_playbook_on_start(self, playbook):
+        steps = []
+        for play in playbook.get_plays():
+            try:
+                self.plan_play(play, steps)
+            except Exception as error:  # pylint: disable=broad-except
+                self.send({"t": "callbackError", "hook": "plan", "message": repr(error)[:500]})
+        self.send({"t": "plan", "steps": steps})
+
+    def plan_play(self, play, steps):
+        if self.gathers(play):
+            key = self.number(self.location(play))
+            self.keys[("facts", play._uuid)] = key
+            steps.append({"key": key, "name": GATHERING, "section": play.get_name(), "conditional": False})
+        for block in play.compile():
+            self.plan_block(block, play, steps, False)
+        for block in play.compile_roles_handlers() + list(play.handlers or []):
+            self.plan_block(block, play, steps, True)
+
+    def gathers(self, play):
+        wanted = play.gather_facts
+        if wanted is None:
+            wanted = constants.DEFAULT_GATHERING != "explicit"
+        return bool(wanted) and self.tags_allow(play.tags or ["always"])
+
+    def plan_block(self, block, play, steps, conditional):
+        for section, when in ((block.block, conditional), (block.rescue, True), (block.always, conditional)):
+            for task in section or ():
+                if isinstance(task, Block):
+                    self.plan_block(task, play, steps, when)
+                elif self.is_planned(task):
+                    if task._uuid in self.keys:
+                        continue
+                    steps.append({
+                        "key": self.key(task),
+                        "name": self.name(task),
+                        "section": self.section(task, play),
+                        "conditional": when,
+                    })
+
+    def is_planned(self, task):
+        if task.action in ("meta", "ansible.builtin.meta", "ansible.legacy.meta"):
+            return False
+        return self.tags_allow(task.tags)
+
+    @staticmethod
+    def tags_allow(tags):
+        """As Taggable.evaluate_tags, without templating: a templated tag may run."""
+        tags = {str(tag) for tag in tags or ()}
+        if any("{{" in tag for tag in tags):
+            return True
+        tags = tags or {"untagged"}
+        only = set(context.CLIARGS.get("tags") or ("all",))
+        skip = set(context.CLIARGS.get("skip_tags") or ())
+        tagged = tags != {"untagged"}
+        runs = (
+            "always" in tags
+            or ("all" in only and "never" not in tags)
+            or bool(tags & only)
+            or ("tagged" in only and tagged and "never" not in tags)
+        )
+        if "all" in skip:
+            return runs and "always" in tags and "always" not in skip
+        return runs and not (tags & skip) and not ("tagged" in skip and tagged)
+
+    # -- the run
+
+    def stop_if_asked(self):
+        """Ends the run between two tasks. Ansible has no other way than an interrupt."""
+        if self.stop_file and os.path.exists(self.stop_file):
+            self.close()
+            self.send({"t": "stopped"})
+            raise KeyboardInterrupt
+
+    def close(self):
+        """Ends every step that waits for no host."""
+        for key in [key for key, hosts in self.open.items() if not hosts]:
+            del self.open[key]
+            self.send({"t": "end", "key": key})
+
+    @never_break
+    def v2_playbook_on_play_start(self, play):
+        self.close()
+        self.stop_if_asked()
+        self.play = play
+
+    @never_break
+    def v2_playbook_on_no_hosts_matched(self):
+        self.send({"t": "noHosts", "play": self.play.get_name() if self.play else ""})
+
+    @never_break
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self.start(task, False)
+
+    @never_break
+    def v2_playbook_on_handler_task_start(self, task):
+        self.start(task, True)
+
+    def start(self, task, conditional):
+        self.stop_if_asked()
+        key = self.key(task)
+        if key in self.open:  # the free strategy starts a task once per host
+            return
+        self.close()
+        self.open[key] = set()
+        self.send({
+            "t": "start",
+            "key": key,
+            "name": self.name(task),
+            "section": self.section(task, self.play),
+            "conditional": conditional,
+            "facts": self.is_gathering(task),
+        })
+
+    @never_break
+    def v2_runner_on_start(self, host, task):
+        key = self.key(task)
+        self.began[key, host.get_name()] = time.monotonic()
+        self.open.setdefault(key, set()).add(host.get_name())
+
+    @never_break
+    def v2_runner_on_ok(self, result):
+        self.result(result, "Ok", "")
+
+    @never_break
+    def v2_runner_on_skipped(self, result):
+        self.result(result, "Skipped", "")
+
+    @never_break
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        if ignore_errors:
+            state = "Ignored"
+        elif self.is_rescued(result.task):
+            state = "Rescued"
+        else:
+            state = "Failed"
+        self.result(result, state, self.message(result))
+
+    @never_break
+    def v2_runner_on_unreachable(self, result):
+        ignored = getattr(result.task, "ignore_unreachable", False)
+        self.result(result, "Ignored" if ignored else "Unreachable", self.message(result))
+
+    def result(self, result, state, message):
+        key = self.key(result.task)
+        host = result.host.get_name()
+        began = self.began.pop((key, host), None)
+        self.open.setdefault(key, set()).discard(host)
+        self.send({
+            "t": "result",
+            "key": key,
+            "host": host,
+            "state": state,
+            "changed": bool(result.result.get("changed", False)),
+            "ms": int((time.monotonic() - began) * 1000) if began is not None else 0,
+            "message": message,
+        })
+
+    @staticmethod
+    def is_rescued(task):
+        """Whether a block around the task has a `rescue` that takes over."""
+        child, parent = task, task._parent
+        while parent is not None:
+            if isinstance(parent, Block) and parent.rescue:
+                if any(child._uuid == one._uuid for one in parent.block):
+                    return True
+            child, parent = parent, parent._parent
+        return False
+
+    @staticmethod
+    def message(result):
+        """What went wrong, in the words of the module; of the first failed item in a loop."""
+        data = result.result
+        for item in data.get("results") or ():
+            if isinstance(item, dict) and (item.get("failed") or item.get("unreachable")):
+                data = item
+                break
+        if data.get("censored"):
+            return str(data["censored"])
+        words = str(data.get("msg") or data.get("reason") or "").strip()
+        if not words and getattr(result, "exception", None) is not None:
+            words = str(getattr(getattr(result.exception, "event", None), "msg", "") or "")
+        said = next(
+            (str(data[k]).strip() for k in ("module_stderr", "stderr", "module_stdout", "stdout") if data.get(k)), "")
+        if words == "non-zero return code" or not words:
+            if data.get("rc") is not None:
+                words = "exit code %s" % data["rc"]
+            words = "%s: %s" % (words, said) if words and said else words or said
+        elif words.startswith("MODULE FAILURE") and said:
+            words = "%s: %s" % (words.splitlines()[0], said.splitlines()[-1])
+        if words.startswith("Task failed: "):
+            words = words[len("Task failed: "):]
+        return words[:MESSAGE_LIMIT]
+
+    @never_break
+    def v2_playbook_on_stats(self, stats):
+        for hosts in self.open.values():
+            hosts.clear()
+        self.close()
+        self.send({
+            "t": "stats",
+            "hosts": {host: stats.summarize(host) for host in sorted(stats.processed)},
+            "outputs": (getattr(stats, "custom", None) or {}).get("_run") or {},
+        })

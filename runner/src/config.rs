@@ -1,0 +1,81 @@
+//! What the pod tells the runner: environment and bundle, all read before anything starts.
+
+use std::collections::BTreeMap;
+
+use protocol::{bundle::Bundle, pod};
+
+use crate::{failure::Stop, paths::Paths};
+
+/// Who we are and whom we ask.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `FASTDEPLOY_RUN_UID`.
+    pub run_uid: String,
+    /// `FASTDEPLOY_ATTEMPT`.
+    pub attempt: u32,
+    /// `FASTDEPLOY_API_URL`, without a trailing slash.
+    pub api_url: String,
+    /// `FASTDEPLOY_API_CA`, PEM.
+    pub api_ca: String,
+    /// Everything else: for Ansible.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// From the process environment.
+pub fn from_env(variables: impl Iterator<Item = (String, String)>) -> Result<Config, Stop> {
+    let (ours, environment): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        variables.partition(|(name, _)| name.starts_with("FASTDEPLOY_"));
+    let required = |name: &str| {
+        ours.get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+            .ok_or_else(|| Stop::invalid(format!("the pod lacks the environment variable {name}")))
+    };
+    Ok(Config {
+        run_uid: required(pod::ENV_RUN_UID)?,
+        attempt: required(pod::ENV_ATTEMPT)?
+            .parse()
+            .map_err(|_| Stop::invalid(format!("{} is not a number", pod::ENV_ATTEMPT)))?,
+        api_url: required(pod::ENV_API_URL)?.trim_end_matches('/').to_owned(),
+        api_ca: required(pod::ENV_API_CA)?,
+        environment,
+    })
+}
+
+/// The frozen input of this run.
+pub fn bundle(paths: &Paths) -> Result<Bundle, Stop> {
+    let path = paths.bundle();
+    let json = std::fs::read(&path)
+        .map_err(|error| Stop::invalid(format!("failed to read the bundle {}: {error}", path.display())))?;
+    serde_json::from_slice(&json)
+        .map_err(|error| Stop::invalid(format!("this runner does not understand the bundle: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Result<Config, Stop> {
+        from_env(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn ours_and_ansibles_are_told_apart() {
+        let config = env(&[
+            ("FASTDEPLOY_RUN_UID", "u"),
+            ("FASTDEPLOY_ATTEMPT", "2"),
+            ("FASTDEPLOY_API_URL", "https://api:8443/"),
+            ("FASTDEPLOY_API_CA", "pem"),
+            ("TZ", "UTC"),
+        ])
+        .expect("complete");
+        assert_eq!((config.attempt, config.api_url.as_str()), (2, "https://api:8443"));
+        assert_eq!(config.environment, BTreeMap::from([("TZ".to_owned(), "UTC".to_owned())]));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let stop = env(&[("FASTDEPLOY_RUN_UID", "u")]).expect_err("incomplete");
+        assert!(stop.message.contains("FASTDEPLOY_ATTEMPT"), "{}", stop.message);
+    }
+}
