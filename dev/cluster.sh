@@ -1,4 +1,4 @@
-# The cluster itself: the node's network, the eight programs and the flags each
+# The cluster itself: the node's network, the seven programs and the flags each
 # is started with, and how all of it is taken away again.
 
 # In the order in which they need each other.
@@ -78,6 +78,10 @@ start_component() {
       --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction \
       --service-account-issuer https://kubernetes.default.svc.cluster.local \
       --service-account-signing-key-file "$pki/tokens.key" --service-account-key-file "$pki/tokens.pub" \
+      --requestheader-client-ca-file "$pki/front-proxy-ca.crt" --requestheader-allowed-names front-proxy-client \
+      --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
+      --requestheader-extra-headers-prefix X-Remote-Extra- \
+      --proxy-client-cert-file "$pki/front-proxy.crt" --proxy-client-key-file "$pki/front-proxy.key" \
       --kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP \
       --kubelet-client-certificate "$pki/to-kubelet.crt" --kubelet-client-key "$pki/to-kubelet.key" \
       --audit-policy-file "$config/audit.yaml" --audit-log-path "$state/audit.log" \

@@ -4,6 +4,7 @@
 # built, nothing imported. Changed: a new name, so that pods are replaced.
 
 registry=docker.io/fastdeploy
+if [[ -n $external ]]; then registry=${FASTDEPLOY_REGISTRY:-$registry}; fi
 storage=$cache/images # buildah's own; a system's images are left alone
 base=docker.io/library/debian:trixie-slim
 
@@ -42,12 +43,23 @@ provide() {
   reference=$(image "$name")
   if in_cluster "$reference"; then return; fi
   if ! buildah_ images --quiet "$reference" >/dev/null 2>&1; then "$1" "$name" "$reference" "${@:2}"; fi
-  if [[ -n $external ]]; then push "$reference"; return; fi
+  if [[ -n $external ]]; then push "$reference"; return; fi # the node pulls
   rm -f "$archive"
   quietly buildah_ push "$reference" "docker-archive:$archive:$reference"
   quietly ctr_ images import "$archive" || fail "containerd did not take $reference"
   rm -f "$archive"
   printf '      image %s\n' "$reference"
+}
+
+# push IMAGE: to the registry that somebody else's cluster pulls from, if we may.
+push() {
+  if [[ -z ${FASTDEPLOY_REGISTRY:-} ]]; then
+    say "      your cluster must be able to pull $1"
+    say '      (FASTDEPLOY_REGISTRY=registry.example.com/fastdeploy pushes it there)'
+  else
+    quietly buildah_ push "$1" "docker://$1" || fail "could not push $1; signed in? buildah login ${1%%/*}"
+    printf '      pushed %s\n' "$1"
+  fi
 }
 
 ctr_() { ctr --address "$containerd_socket" --namespace k8s.io "$@"; }
@@ -77,7 +89,7 @@ from_program() {
 # from_dockerfile NAME REFERENCE. Outside, the Dockerfiles compile our programs
 # in a stage called `build`; here the compiled ones are handed in as an image.
 from_dockerfile() {
-  local programs=docker.io/fastdeploy/programs:$1
+  local programs=$registry/programs:$1
   base_image
   [[ $1 == target ]] || programs_image "$programs" "$(program "$1")"
   # A build uses this machine's network, so it trusts what this machine trusts.
@@ -118,20 +130,25 @@ make_base() {
   rm "$archive"
 }
 
-# What no pod of today uses goes away, here and in containerd.
+# What nothing of today uses goes away, here and in containerd. The kubelet
+# would collect images it cannot get again, so it is told to leave that to us.
 forget_old_images() {
-  local name reference keep=()
+  local name reference current=
   for name in pause coredns target operator api-server runner; do
-    reference=$(image "$name" 2>/dev/null) && keep+=("$reference")
+    reference=$(image "$name" 2>/dev/null) && current+="$reference "
   done
-  local current; current=$(printf '%s\n' "${keep[@]}")
-  if [[ -z $external ]]; then
-    ctr_ images list --quiet "name~=^$registry/" | grep -vxF "$current" | 
-      xargs --no-run-if-empty ctr --address "$containerd_socket" --namespace k8s.io images remove >/dev/null || true
-  fi
-  local old
-  for old in $(buildah_ images --format '{{.Name}}:{{.Tag}}' | grep "^$registry/" | grep -v '/programs:' | grep -vxF "$current"); do
-    quietly buildah_ rmi "$old" || true
+  [[ -n $external ]] || old_in_containerd "$current" |
+    xargs --no-run-if-empty ctr --address "$containerd_socket" --namespace k8s.io images remove >/dev/null || true
+  for reference in $(buildah_ images --format '{{.Name}}:{{.Tag}}' | grep "^$registry/"); do
+    [[ " $current" == *" $reference "* || $reference == */programs:* ]] || quietly buildah_ rmi "$reference" || true
   done
   quietly buildah_ rmi --prune --force || true
+}
+
+# containerd knows each image by its name and by a digest: both have to go.
+old_in_containerd() {
+  ctr_ images list | awk -v current="$1" -v ours="$registry/" '
+    BEGIN { split(current, list, " "); for (i in list) keep[list[i]] }
+    NR > 1 { content[$1] = $3; if ($1 in keep || index($1, ours) != 1 && $1 !~ /^sha256:/) used[$3] }
+    END { for (name in content) if (!(content[name] in used)) print name }'
 }

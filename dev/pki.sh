@@ -1,19 +1,21 @@
 # Keys and certificates, as a cluster has them: an authority of its own for
-# etcd, one for everything else, a certificate per component whose subject is
-# its user and groups in Kubernetes, and the key that signs service account
-# tokens. Made once; `make reset` forgets them.
+# etcd, one for API servers behind the API server, one for everything else; a
+# certificate per component whose subject is its user and groups in Kubernetes;
+# and the key that signs service account tokens. Made once; `make reset` forgets them.
 
 make_pki() {
   mkdir -p "$pki"; chmod 700 "$pki"
-  local made_for="$api_url $service_cidr"
+  local made_for; made_for="$api_url $service_cidr $(declare -f make_pki | fingerprint)"
   if [[ -f $pki/made-for && $(<"$pki/made-for") == "$made_for" ]]; then outcome='as before'; return; fi
 
   [[ -f $pki/ca.crt ]] || authority ca fastdeploy-dev
   [[ -f $pki/etcd-ca.crt ]] || authority etcd-ca fastdeploy-dev-etcd
+  [[ -f $pki/front-proxy-ca.crt ]] || authority front-proxy-ca fastdeploy-dev-front-proxy
 
   #           signed by  file         subject: user and group                          names it serves
   certificate etcd-ca    etcd         /CN=etcd                                          "IP:127.0.0.1"
   certificate etcd-ca    etcd-client  /CN=kube-apiserver
+  certificate front-proxy-ca front-proxy /CN=front-proxy-client
   certificate ca         apiserver    /CN=kube-apiserver                                "IP:$node_ip,IP:127.0.0.1,IP:$api_service_ip,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
   certificate ca         to-kubelet   /CN=kube-apiserver-kubelet-client
   certificate ca         kubelet      "/O=system:nodes/CN=system:node:$node"            "IP:$node_ip,DNS:$node"

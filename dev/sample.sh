@@ -10,7 +10,7 @@ install_sample() {
   kubectl apply --filename "$samples/00-namespace.yaml" >/dev/null
   kubectl --namespace "$demo" get secret blog-ssh >/dev/null 2>&1 || make_sample_keys
   # The image of today instead of the released one.
-  sed "s|docker.io/fastdeploy/target:.*|$(image target)|" "$samples/10-servers.yaml" | kubectl apply --filename - >/dev/null
+  sed "s|image: docker.io/fastdeploy/target:.*|image: $(image target)|" "$samples/10-servers.yaml" | kubectl apply --filename - >/dev/null
   kubectl --namespace "$demo" rollout status statefulset/web --timeout 2m >/dev/null || fail 'the target hosts did not start, see: kubectl --namespace fastdeploy-demo describe pods'
   local file
   for file in "$samples"/*.yaml; do

@@ -100,7 +100,7 @@ async fn load(client: &Client, namespace: &str) -> anyhow::Result<Stored> {
     loop {
         let error = match tokio::time::timeout(TRY, stored::load(client, namespace, CLOCK())).await {
             Ok(Ok(stored)) => return Ok(stored),
-            Ok(Err(error @ stored::Error::Kubernetes { .. })) => error.to_string(),
+            Ok(Err(error @ stored::Error::Kubernetes { .. })) => format!("{:#}", anyhow::Error::from(error)),
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => "no answer in time".to_owned(),
         };

@@ -144,7 +144,7 @@ fn value(secret: &Secret, object: &'static str, key: &'static str) -> Result<Str
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Kubernetes API does not answer, or says no. Trying again helps.
-    #[error("failed to read or create {object}: {source}")]
+    #[error("failed to read or create {object}")]
     Kubernetes {
         /// Which object.
         object: &'static str,
@@ -160,7 +160,7 @@ pub enum Error {
         key: &'static str,
     },
     /// An object that somebody else made, or damaged.
-    #[error("Secret {object} cannot be used, {source}: mend it, or delete it and start anew")]
+    #[error("Secret {object} cannot be used; mend it, or delete it and start anew")]
     Malformed {
         /// Which Secret.
         object: &'static str,
@@ -168,8 +168,8 @@ pub enum Error {
         source: anyhow::Error,
     },
     /// No new key could be made.
-    #[error("failed to make a key: {0}")]
-    Make(anyhow::Error),
+    #[error("failed to make a key")]
+    Make(#[source] anyhow::Error),
 }
 
 impl Error {

@@ -24,6 +24,8 @@ mod lock;
 mod metrics;
 mod plan;
 mod service;
+#[cfg(test)]
+mod simulation;
 mod world;
 
 #[tokio::main(worker_threads = 2)]

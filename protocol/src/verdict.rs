@@ -171,10 +171,7 @@ pub fn pack_steps(steps: &[Step], max_bytes: usize) -> String {
             low = middle + 1;
         }
     }
-    (low..=steps.len())
-        .map(packed_without)
-        .find(|packed| packed.len() <= max_bytes)
-        .unwrap_or_default()
+    (low..=steps.len()).map(packed_without).find(|packed| packed.len() <= max_bytes).unwrap_or_default()
 }
 
 /// The steps that [`pack_steps`] kept. Garbage and what would inflate beyond

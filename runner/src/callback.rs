@@ -105,7 +105,9 @@ mod tests {
     fn lines_are_read_and_masked() {
         let masker = Masker::new(&[Secret { name: "s".to_owned(), value: b"hunter2".to_vec() }]);
         let line = br#"{"t":"result","key":"a.yml:1#1","host":"web1","state":"Failed","changed":false,"ms":12,"message":"pw hunter2\u0000"}"#;
-        let Line::Result { message, state, ms, .. } = parse(line, &masker).expect("a line") else { panic!("a result") };
+        let Line::Result { message, state, ms, .. } = parse(line, &masker).expect("a line") else {
+            panic!("a result")
+        };
         assert_eq!((message.as_str(), state, ms), ("pw ********\u{fffd}", HostState::Failed, 12));
     }
 

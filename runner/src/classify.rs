@@ -53,10 +53,15 @@ pub fn classify(ended: &Ended) -> (RunResult, Option<Failure>) {
             "the container had not enough memory and the kernel killed a process of Ansible",
         ),
         Exit::Signal(SIGKILL) => without_step(reason::RUNNER_LOST, "Ansible was killed from outside"),
-        Exit::Signal(signal) => without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended by signal {signal}")),
+        Exit::Signal(signal) => {
+            without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended by signal {signal}"))
+        }
         Exit::Code(0) => without_step(
             reason::ANSIBLE_FAILED,
-            &format!("Ansible ended without statistics, so nothing proves that it succeeded\n{}", ended.last_lines),
+            &format!(
+                "Ansible ended without statistics, so nothing proves that it succeeded\n{}",
+                ended.last_lines
+            ),
         ),
         Exit::Code(code) => {
             let said = ended.error.as_deref().unwrap_or(&ended.last_lines);
@@ -79,19 +84,24 @@ fn with_statistics(ended: &Ended, code: i32) -> (RunResult, Option<Failure>) {
         // The plugin stumbled, the statistics still name the server.
         let host = |unreachable: bool| {
             let mut counts = stats.iter();
-            counts.find(|(_, c)| if unreachable { c.unreachable > 0 } else { c.failures > 0 }).map(|(name, _)| name)
+            counts
+                .find(|(_, c)| if unreachable { c.unreachable > 0 } else { c.failures > 0 })
+                .map(|(name, _)| name)
         };
         let said = ended.error.as_deref().unwrap_or(&ended.last_lines);
-        let of = |reason: &str, host: &str| Failure { host: Some(host.to_owned()), ..without_step(reason, said) };
+        let of =
+            |reason: &str, host: &str| Failure { host: Some(host.to_owned()), ..without_step(reason, said) };
         return failed(match (host(false), host(true)) {
             (Some(host), _) => of(reason::TASK_FAILED, host),
             (None, Some(host)) => of(unreachable_reason(said), host),
-            _ => without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended with exit code {code}: {said}")),
+            _ => {
+                without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended with exit code {code}: {said}"))
+            }
         });
     }
     // Where the plugin reported no result at all, the statistics have to do.
-    let worked = seen.worked > 0
-        || (!seen.reported && stats.values().map(|counts| counts.ok).sum::<u64>() > 0);
+    let worked =
+        seen.worked > 0 || (!seen.reported && stats.values().map(|counts| counts.ok).sum::<u64>() > 0);
     if worked {
         return (RunResult::Succeeded, None);
     }
@@ -115,7 +125,9 @@ fn stopped(ended: &Ended, cause: Cause) -> (RunResult, Option<Failure>) {
         Cause::Cancelled if ended.seen.stopped => {
             (RunResult::Cancelled, Some(without_step(reason::CANCELLED, "stopped after a step, as asked")))
         }
-        Cause::Cancelled => (RunResult::Cancelled, Some(without_step(reason::CANCELLED, "stopped, as asked"))),
+        Cause::Cancelled => {
+            (RunResult::Cancelled, Some(without_step(reason::CANCELLED, "stopped, as asked")))
+        }
         Cause::Timeout => failed(without_step(
             reason::TIMEOUT,
             &format!("the run took longer than the {} seconds that it may take", ended.timeout_seconds),
@@ -148,7 +160,9 @@ fn step_failure(first: &FirstFailure) -> Failure {
 
 /// In OpenSSH's words.
 fn unreachable_reason(said: &str) -> &'static str {
-    if said.contains("Host key verification failed") || said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+    if said.contains("Host key verification failed")
+        || said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
+    {
         reason::HOST_KEY_CHANGED
     } else if said.contains("Permission denied (") || said.contains("Too many authentication failures") {
         reason::AUTHENTICATION_FAILED
@@ -221,7 +235,15 @@ mod tests {
     }
 
     fn case(name: &'static str, exit: i32, seen: Seen) -> Case {
-        Case { name, exit: Exit::Code(exit), cause: None, seen, error: None, out_of_memory: false, tagged: false }
+        Case {
+            name,
+            exit: Exit::Code(exit),
+            cause: None,
+            seen,
+            error: None,
+            out_of_memory: false,
+            tagged: false,
+        }
     }
 
     fn ended(case: &Case) -> (RunResult, Option<Failure>) {
@@ -240,7 +262,8 @@ mod tests {
     #[test]
     fn every_end_has_its_reason() {
         use RunResult::{Cancelled, Failed, NothingDone, Succeeded};
-        let nothing = || Seen { stats: Some(BTreeMap::new()), no_hosts: vec!["web".to_owned()], ..Seen::default() };
+        let nothing =
+            || Seen { stats: Some(BTreeMap::new()), no_hosts: vec!["web".to_owned()], ..Seen::default() };
         let failure = |unreachable: bool, message: &str| Seen {
             stats: stats(1, u64::from(!unreachable), unreachable.into()),
             first_failure: first(unreachable, message),
@@ -249,43 +272,72 @@ mod tests {
         let table = [
             (case("fine", 0, done()), Succeeded, "", ""),
             (case("no server", 0, nothing()), NothingDone, "NothingDone", "plays: web"),
-            (
-                Case { tagged: true, ..case("no tag", 0, facts_only()) },
-                NothingDone,
-                "NothingDone",
-                "tags",
-            ),
+            (Case { tagged: true, ..case("no tag", 0, facts_only()) }, NothingDone, "NothingDone", "tags"),
             (case("skipped", 0, Seen { worked: 0, ..done() }), NothingDone, "NothingDone", "condition"),
             (case("no statistics", 0, Seen::default()), Failed, "AnsibleFailed", "nothing proves"),
             (case("task", 2, failure(false, "disk full")), Failed, "TaskFailed", "disk full"),
-            (case("route", 4, failure(true, "ssh: connect to host: No route to host")), Failed, "HostUnreachable", "No route"),
-            (case("key", 4, failure(true, "web1: Permission denied (publickey).")), Failed, "AuthenticationFailed", "denied"),
             (
-                case("changed", 4, failure(true, "@@@ REMOTE HOST IDENTIFICATION HAS CHANGED! @@@ Host key verification failed.")),
+                case("route", 4, failure(true, "ssh: connect to host: No route to host")),
+                Failed,
+                "HostUnreachable",
+                "No route",
+            ),
+            (
+                case("key", 4, failure(true, "web1: Permission denied (publickey).")),
+                Failed,
+                "AuthenticationFailed",
+                "denied",
+            ),
+            (
+                case(
+                    "changed",
+                    4,
+                    failure(
+                        true,
+                        "@@@ REMOTE HOST IDENTIFICATION HAS CHANGED! @@@ Host key verification failed.",
+                    ),
+                ),
                 Failed,
                 "HostKeyChanged",
                 "not the one in known_hosts",
             ),
             (
-                case("unknown", 4, failure(true, "No ED25519 host key is known for web1 and you have requested strict checking.")),
+                case(
+                    "unknown",
+                    4,
+                    failure(
+                        true,
+                        "No ED25519 host key is known for web1 and you have requested strict checking.",
+                    ),
+                ),
                 Failed,
                 "HostUnreachable",
                 "host key",
             ),
             (
-                case("strict", 4, failure(true, "No ED25519 host key is known for web1\r\nHost key verification failed.")),
+                case(
+                    "strict",
+                    4,
+                    failure(true, "No ED25519 host key is known for web1\r\nHost key verification failed."),
+                ),
                 Failed,
                 "HostKeyChanged",
                 "not in known_hosts",
             ),
             (
-                Case { error: Some("YAML parsing failed\nOrigin: d.yml:3:1"), ..case("yaml", 4, Seen::default()) },
+                Case {
+                    error: Some("YAML parsing failed\nOrigin: d.yml:3:1"),
+                    ..case("yaml", 4, Seen::default())
+                },
                 Failed,
                 "SyntaxError",
                 "d.yml:3:1",
             ),
             (
-                Case { error: Some("couldn't resolve module/action 'x'"), ..case("module", 1, Seen::default()) },
+                Case {
+                    error: Some("couldn't resolve module/action 'x'"),
+                    ..case("module", 1, Seen::default())
+                },
                 Failed,
                 "SyntaxError",
                 "couldn't resolve",
@@ -310,9 +362,18 @@ mod tests {
                 "after a step",
             ),
             (Case { cause: Some(Cause::Cancelled), ..case("too late", 0, done()) }, Succeeded, "", ""),
-            (Case { cause: Some(Cause::Timeout), ..case("late", 99, Seen::default()) }, Failed, "Timeout", "60 seconds"),
             (
-                Case { exit: Exit::Signal(9), cause: Some(Cause::Timeout), ..case("killed", 0, Seen::default()) },
+                Case { cause: Some(Cause::Timeout), ..case("late", 99, Seen::default()) },
+                Failed,
+                "Timeout",
+                "60 seconds",
+            ),
+            (
+                Case {
+                    exit: Exit::Signal(9),
+                    cause: Some(Cause::Timeout),
+                    ..case("killed", 0, Seen::default())
+                },
                 Failed,
                 "Timeout",
                 "",
@@ -323,15 +384,30 @@ mod tests {
                 "RunnerLost",
                 "asked to stop",
             ),
-            (Case { exit: Exit::Signal(9), ..case("kill", 0, Seen::default()) }, Failed, "RunnerLost", "outside"),
+            (
+                Case { exit: Exit::Signal(9), ..case("kill", 0, Seen::default()) },
+                Failed,
+                "RunnerLost",
+                "outside",
+            ),
             (
                 Case { exit: Exit::Signal(9), out_of_memory: true, ..case("oom", 0, Seen::default()) },
                 Failed,
                 "OutOfMemory",
                 "memory",
             ),
-            (Case { out_of_memory: true, ..case("worker oom", 1, Seen::default()) }, Failed, "OutOfMemory", ""),
-            (Case { exit: Exit::Signal(11), ..case("crash", 0, Seen::default()) }, Failed, "AnsibleFailed", "11"),
+            (
+                Case { out_of_memory: true, ..case("worker oom", 1, Seen::default()) },
+                Failed,
+                "OutOfMemory",
+                "",
+            ),
+            (
+                Case { exit: Exit::Signal(11), ..case("crash", 0, Seen::default()) },
+                Failed,
+                "AnsibleFailed",
+                "11",
+            ),
             (
                 case("plugin stumbled", 2, Seen { stats: stats(1, 1, 0), ..Seen::default() }),
                 Failed,

@@ -75,7 +75,10 @@ pub fn environment(
         ("ANSIBLE_FORCE_COLOR", "0".to_owned()),
         ("ANSIBLE_NOCOWS", "1".to_owned()),
         ("ANSIBLE_RETRY_FILES_ENABLED", "0".to_owned()),
-        ("ANSIBLE_CALLBACK_PLUGINS", listed(pod, "ANSIBLE_CALLBACK_PLUGINS", ':', &text(&paths.work("callback")))),
+        (
+            "ANSIBLE_CALLBACK_PLUGINS",
+            listed(pod, "ANSIBLE_CALLBACK_PLUGINS", ':', &text(&paths.work("callback"))),
+        ),
         ("ANSIBLE_CALLBACKS_ENABLED", listed(pod, "ANSIBLE_CALLBACKS_ENABLED", ',', "fastdeploy")),
         (ENV_EVENTS_FD, events_fd.to_string()),
         (ENV_STOP_FILE, text(&paths.work("stop"))),
@@ -112,8 +115,17 @@ mod tests {
         assert_eq!(
             arguments(&bundle(), Path::new("/m/inventory"), &[PathBuf::from("/m/inputs.json")]),
             [
-                "-i", "/m/inventory", "-e", "@/m/inputs.json", "--tags=a,-b", "--skip-tags=c", "--forks=7", "-vvvv",
-                "--diff", "--", "-odd.yml"
+                "-i",
+                "/m/inventory",
+                "-e",
+                "@/m/inputs.json",
+                "--tags=a,-b",
+                "--skip-tags=c",
+                "--forks=7",
+                "-vvvv",
+                "--diff",
+                "--",
+                "-odd.yml"
             ]
         );
     }

@@ -10,7 +10,8 @@ use protocol::bundle::{Bundle, Inventory, Source};
 use crate::{failure::Stop, files, paths::Paths};
 
 /// An inventory of the pod itself.
-const LOCAL: &str = "localhost ansible_connection=local ansible_python_interpreter=\"{{ ansible_playbook_python }}\"\n";
+const LOCAL: &str =
+    "localhost ansible_connection=local ansible_python_interpreter=\"{{ ansible_playbook_python }}\"\n";
 
 /// Lays the source out and checks that the playbook is in it.
 pub fn source(bundle: &Bundle, paths: &Paths) -> Result<(), Stop> {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fmt::Write, fs, path::Path};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const SHORTEST_LINE: usize = 20;
 /// Longer values are hidden piece by piece (a multiple of three, for base64).
 const PIECE: usize = 3 * 1024;
 /// Beyond this much of one value, its rest is not looked for: the automaton would take too much memory.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: usize = 16 * 1024;
 
 /// A value that must not be seen.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ impl Masker {
         let patterns = (!patterns.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)
+                // A key in fifteen forms would make a table of many megabytes.
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .build(&patterns)
                 .expect("patterns are bounded far below the limits of the automaton")
         });
@@ -153,10 +155,10 @@ pub fn mounted(directory: &Path) -> Vec<Secret> {
             let Ok(value) = fs::read(&path) else { continue };
             if mount == "inventory" {
                 let text = String::from_utf8_lossy(&value).into_owned();
-                secrets.extend(
-                    inventory_values(&text)
-                        .map(|value| Secret { name: format!("{mount}/{key}"), value: value.as_bytes().to_vec() }),
-                );
+                secrets.extend(inventory_values(&text).map(|value| Secret {
+                    name: format!("{mount}/{key}"),
+                    value: value.as_bytes().to_vec(),
+                }));
             } else {
                 secrets.push(Secret { name: format!("{mount}/{key}"), value });
             }
@@ -180,7 +182,8 @@ fn inventory_values(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| {
         line.match_indices(['=', ':']).filter_map(move |(at, sign)| {
             let name = line[..at].trim_end().trim_end_matches(['"', '\'']);
-            let name = name.rsplit(|c: char| c.is_whitespace() || "{,\"'".contains(c)).next()?.to_ascii_lowercase();
+            let name =
+                name.rsplit(|c: char| c.is_whitespace() || "{,\"'".contains(c)).next()?.to_ascii_lowercase();
             if !WORDS.iter().any(|word| name.contains(word)) {
                 return None;
             }
@@ -208,9 +211,13 @@ fn forms(value: &str, into: &mut BTreeSet<String>) {
     into.insert(value.replace('\'', "''"));
     into.insert(value.replace('\'', "'\"'\"'"));
     into.insert(value.replace('\'', "\\'").replace('\n', "\\n"));
-    for (keep_slash, upper, plus) in
-        [(false, true, false), (true, true, false), (false, false, false), (true, false, false), (false, true, true)]
-    {
+    for (keep_slash, upper, plus) in [
+        (false, true, false),
+        (true, true, false),
+        (false, false, false),
+        (true, false, false),
+        (false, true, true),
+    ] {
         into.insert(url(value, keep_slash, upper, plus));
     }
     // Inside of a longer text, base64 looks different at each of three offsets.
@@ -340,7 +347,20 @@ mod tests {
     fn values_are_masked_deep() {
         let masker = masker(&["12345678", "topsecret"]);
         let value = serde_json::json!({"a": ["x topsecret"], "n": 12_345_678, "m": 7});
-        assert_eq!(masker.mask_value(&value), serde_json::json!({"a": ["x ********"], "n": "********", "m": 7}));
+        assert_eq!(
+            masker.mask_value(&value),
+            serde_json::json!({"a": ["x ********"], "n": "********", "m": 7})
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_hidden_piece_by_piece() {
+        let value: String = (0..PIECE * 2 + 10).map(|n| char::from(b'!' + (n * n % 89) as u8)).collect();
+        let masker = masker(&[&value]);
+        let masked = masker.mask(&value).into_owned();
+        assert!(masked.len() < 20, "{} left", masked.len());
+        let base64 = STANDARD.encode(&value);
+        assert!(masker.mask(&base64).len() < 40);
     }
 
     proptest! {
@@ -354,13 +374,6 @@ mod tests {
             for part in masker.mask(&text).split(MASK) {
                 prop_assert!(!part.contains(value));
             }
-        }
-
-        #[test]
-        fn a_long_value_is_hidden_piece_by_piece(value in "[ -~]{3100,7000}") {
-            let masker = masker(&[&value]);
-            let masked = masker.mask(&value).into_owned();
-            prop_assert!(masked.len() < 20, "{} left", masked.len());
         }
     }
 }

@@ -72,7 +72,8 @@ impl Outcome {
         };
         for (names, characters) in [(20, 500), (8, 500), (3, 300), (1, 150), (0, 60)] {
             verdict.hosts = self.hosts.clone();
-            verdict.hosts.failed_names = self.hosts.failed_names.iter().take(names).map(|n| short(n, 253)).collect();
+            verdict.hosts.failed_names =
+                self.hosts.failed_names.iter().take(names).map(|n| short(n, 253)).collect();
             verdict.failure = self.failure.as_ref().map(|failure| Failure {
                 reason: failure.reason.clone(),
                 step: failure.step.as_deref().map(|step| short(step, characters.min(120))),
@@ -124,7 +125,12 @@ mod tests {
 
     use super::*;
 
-    fn outcome(failure: Failure, hosts: Hosts, steps: Vec<Step>, outputs: BTreeMap<String, Value>) -> Outcome {
+    fn outcome(
+        failure: Failure,
+        hosts: Hosts,
+        steps: Vec<Step>,
+        outputs: BTreeMap<String, Value>,
+    ) -> Outcome {
         Outcome {
             failure: Some(failure),
             hosts,
@@ -154,7 +160,8 @@ mod tests {
     fn a_usual_run_fits_whole() {
         let steps: Vec<Step> = (0..30).map(|n| step(n, "Install packages")).collect();
         let outputs = BTreeMap::from([("version".to_owned(), Value::from("1.2"))]);
-        let message = outcome(Failure::default(), Hosts::default(), steps.clone(), outputs.clone()).message("i");
+        let message =
+            outcome(Failure::default(), Hosts::default(), steps.clone(), outputs.clone()).message("i");
         let verdict: Verdict = serde_json::from_slice(&message).expect("a verdict");
         assert_eq!(unpack_steps(&verdict.steps).expect("packed"), steps);
         assert_eq!(verdict.outputs, outputs);

@@ -4,11 +4,7 @@ use std::io::Write;
 
 use protocol::event::Kind;
 
-use crate::{
-    lines,
-    mask::Masker,
-    text::Tail,
-};
+use crate::{lines, mask::Masker, text::Tail};
 
 /// Lines that wait for the rest of a value at most, in bytes.
 const HELD: usize = 128 * 1024;
@@ -99,8 +95,14 @@ mod tests {
     fn a_value_that_comes_in_two_reads_is_hidden() {
         let masker = Masker::new(&[Secret { name: "s".to_owned(), value: b"one two\nthree four".to_vec() }]);
         let mut output = Output::new(&masker);
-        assert_eq!(output.take(lines("x\none two")), Some(Kind::Output { first_line: 1, text: "x".to_owned() }));
-        assert_eq!(output.take(lines("three four\ny")), Some(Kind::Output { first_line: 2, text: "********\ny".to_owned() }));
+        assert_eq!(
+            output.take(lines("x\none two")),
+            Some(Kind::Output { first_line: 1, text: "x".to_owned() })
+        );
+        assert_eq!(
+            output.take(lines("three four\ny")),
+            Some(Kind::Output { first_line: 2, text: "********\ny".to_owned() })
+        );
     }
 
     #[test]

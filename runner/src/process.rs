@@ -169,7 +169,13 @@ fn descendants(of: i32, parents: &HashMap<i32, i32>) -> Vec<i32> {
     let mut found = HashSet::from([of]);
     loop {
         let before = found.len();
-        found.extend(parents.iter().filter(|(_, parent)| found.contains(*parent)).map(|(pid, _)| *pid).collect::<Vec<_>>());
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, parent)| found.contains(*parent))
+                .map(|(pid, _)| *pid)
+                .collect::<Vec<_>>(),
+        );
         if found.len() == before {
             found.remove(&of);
             return found.into_iter().collect();

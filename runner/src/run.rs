@@ -11,16 +11,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use protocol::{
-    bundle::Bundle,
-    event::Kind,
-    verdict::RunResult,
-};
+use protocol::{bundle::Bundle, event::Kind, verdict::RunResult};
 
 use crate::{
-    callback, classify,
+    callback,
     claim::{Claim, Granted},
-    clock, command,
+    classify, clock, command,
     config::{self, Config},
     control::{Action, Ask, Control},
     failure::{self, Stop},
@@ -63,15 +59,16 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs and leaves the verdict behind.
 pub fn run(paths: &Paths) -> RunResult {
-    let signals = watch::block_signals();
     let (tell, inputs) = sync_channel(QUEUE);
-    watch::signals(signals, tell.clone());
+    watch::signals(tell.clone());
     process::adopt_orphans();
 
     let instance = uuid::Uuid::new_v4().to_string();
     let masker = Masker::new(&mask::mounted(&paths.secrets()));
     for name in &masker.too_short {
-        eprintln!("fastdeploy: the value of {name} has fewer than 4 characters and cannot be hidden in the output");
+        eprintln!(
+            "fastdeploy: the value of {name} has fewer than 4 characters and cannot be hidden in the output"
+        );
     }
     let outcome = straight_line(paths, &instance, &masker, tell, &inputs).unwrap_or_else(|mut stop| {
         stop.message = masker.mask(&stop.message).into_owned();
@@ -159,8 +156,13 @@ struct Prepared {
 }
 
 fn prepare(config: &Config, bundle: &Bundle, paths: &Paths) -> Result<Prepared, Stop> {
-    for directory in [paths.memory("tmp"), paths.memory("cp"), paths.work("callback"), paths.work("home"), paths.work("tmp")]
-    {
+    for directory in [
+        paths.memory("tmp"),
+        paths.memory("cp"),
+        paths.work("callback"),
+        paths.work("home"),
+        paths.work("tmp"),
+    ] {
         files::make_private_dir(&directory)?;
     }
     layout::source(bundle, paths)?;
@@ -189,15 +191,25 @@ fn deploy(
 ) -> Result<Outcome, Stop> {
     let oom_before = memory::oom_kills();
     let started_at = Timestamp::now();
-    let ansible = process::start(&prepared.arguments, &prepared.environment, &paths.source(), prepared.events)
-        .map_err(|error| {
-            Stop::because(failure::ANSIBLE_FAILED, format!("failed to start ansible-playbook: is it in the image? {error}"))
-        })?;
+    let ansible =
+        process::start(&prepared.arguments, &prepared.environment, &paths.source(), prepared.events)
+            .map_err(|error| {
+                Stop::because(
+                    failure::ANSIBLE_FAILED,
+                    format!("failed to start ansible-playbook: is it in the image? {error}"),
+                )
+            })?;
     let pid = ansible.pid;
     listen(ansible, masker, &tell);
     process::reap(pid, tell);
 
-    let mut run = Run { masker, spool, tracker: Tracker::default(), output: Output::new(masker), control: Control::default() };
+    let mut run = Run {
+        masker,
+        spool,
+        tracker: Tracker::default(),
+        output: Output::new(masker),
+        control: Control::default(),
+    };
     let mut exit = None;
     let mut open_pipes = 2;
     let mut last_heard = clock::boottime();
@@ -284,7 +296,9 @@ impl Run<'_> {
                     append(self.spool, kind);
                 }
             }
-            Err(error) => eprintln!("fastdeploy: failed to understand a line of the callback plugin: {error}"),
+            Err(error) => {
+                eprintln!("fastdeploy: failed to understand a line of the callback plugin: {error}")
+            }
         }
     }
 
@@ -332,7 +346,7 @@ fn append(spool: &mut Spool, kind: Kind) {
 fn listen(ansible: Ansible, masker: &Masker, tell: &SyncSender<Input>) {
     let Ansible { events, output, .. } = ansible;
     // A value that begins before the cut has to be there whole when it is looked for.
-    let keep = lines::LINE_LIMIT + masker.longest();
+    let keep = lines::LINE_LIMIT + masker.longest() + 1;
     read_lines(events, CALLBACK_LINE, tell.clone(), |lines, tell| {
         lines.into_iter().try_for_each(|line| tell.send(Input::Callback(line)).ok())
     });

@@ -77,9 +77,12 @@ mod tests {
         for _ in 0..3 {
             spool.append(output("b"), Timestamp::UNIX_EPOCH).expect("written");
         }
-        spool.append(Kind::StepStarted { key: "k".to_owned(), name: "n".to_owned() }, Timestamp::UNIX_EPOCH).expect("written");
+        spool
+            .append(Kind::StepStarted { key: "k".to_owned(), name: "n".to_owned() }, Timestamp::UNIX_EPOCH)
+            .expect("written");
         let text = std::fs::read_to_string(&path).expect("spool");
-        let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        let events: Vec<Event> =
+            text.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
         assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(events[1].kind, output(CAPPED));
     }

@@ -98,7 +98,8 @@ mod tests {
         let (dir, paths) = root();
         fs::create_dir_all(dir.path().join("run/fastdeploy/known-hosts")).expect("mount");
         fs::write(paths.mounted_known_hosts(), "web1 ssh-ed25519 A\n").expect("known");
-        let credentials = Credentials { known_hosts: true, trust_on_first_use: true, ..Credentials::default() };
+        let credentials =
+            Credentials { known_hosts: true, trust_on_first_use: true, ..Credentials::default() };
         let args = args(&credentials, &paths);
         assert!(args.contains("memory/known_hosts") && args.ends_with("accept-new"), "{args}");
         assert_eq!(fs::read(paths.memory("known_hosts")).expect("copy"), b"web1 ssh-ed25519 A\n");

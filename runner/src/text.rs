@@ -68,7 +68,9 @@ mod tests {
     #[test]
     fn the_last_error_is_kept_with_its_place() {
         let mut tail = Tail::default();
-        for line in ["PLAY", "[ERROR]: first", "[ERROR]: YAML parsing failed", "Origin: deploy.yml:3:1", "", "3 x"] {
+        for line in
+            ["PLAY", "[ERROR]: first", "[ERROR]: YAML parsing failed", "Origin: deploy.yml:3:1", "", "3 x"]
+        {
             tail.push(line);
         }
         assert_eq!(tail.error().expect("an error"), "YAML parsing failed\nOrigin: deploy.yml:3:1\n3 x");

@@ -196,11 +196,20 @@ impl Tracker {
         &mut self.steps[n]
     }
 
-    fn result(&mut self, key: &str, host: &str, state: HostState, changed: bool, message: &str, at: Timestamp) {
+    fn result(
+        &mut self,
+        key: &str,
+        host: &str,
+        state: HostState,
+        changed: bool,
+        message: &str,
+        at: Timestamp,
+    ) {
         self.seen.reported = true;
         if !self.facts.contains(key) {
             self.seen.results += 1;
-            self.seen.worked += u64::from(matches!(state, HostState::Ok | HostState::Ignored | HostState::Rescued));
+            self.seen.worked +=
+                u64::from(matches!(state, HostState::Ok | HostState::Ignored | HostState::Rescued));
         }
         let worst = self.hosts.entry(host.to_owned()).or_insert(state);
         if matches!(state, HostState::Failed | HostState::Unreachable) {
@@ -299,7 +308,11 @@ mod tests {
     fn told(tracker: &mut Tracker, lines: &[&str]) -> Vec<Kind> {
         let masker = Masker::new(&[]);
         let lines = lines.iter().enumerate();
-        lines.flat_map(|(n, line)| tracker.apply(parse(line.as_bytes(), &masker).expect("a line"), at(n as i64))).collect()
+        lines
+            .flat_map(|(n, line)| {
+                tracker.apply(parse(line.as_bytes(), &masker).expect("a line"), at(n as i64))
+            })
+            .collect()
     }
 
     const PLAN: &str = r#"{"t":"plan","steps":[{"key":"d:1#1","name":"A {{ x }}"},{"key":"d:2#1","name":"B"},{"key":"d:9#1","name":"H","conditional":true}]}"#;
@@ -340,7 +353,10 @@ mod tests {
         );
         assert_eq!((steps[1].state, steps[1].message.as_str()), (StepState::Failed, "w1: disk full"));
         let hosts = tracker.hosts();
-        assert_eq!((hosts.total, hosts.ok, hosts.failed, hosts.failed_names), (2, 1, 1, vec!["w1".to_owned()]));
+        assert_eq!(
+            (hosts.total, hosts.ok, hosts.failed, hosts.failed_names),
+            (2, 1, 1, vec!["w1".to_owned()])
+        );
         assert_eq!(tracker.seen.first_failure.expect("a failure").step, "B");
         assert_eq!(tracker.seen.worked, 1);
     }
@@ -406,14 +422,27 @@ mod tests {
     fn any_line() -> impl Strategy<Value = Line> {
         let key = (0..4_u8).prop_map(|n| format!("d:{n}#1"));
         let state = prop::sample::select(vec![
-            HostState::Ok, HostState::Skipped, HostState::Failed, HostState::Ignored, HostState::Rescued,
+            HostState::Ok,
+            HostState::Skipped,
+            HostState::Failed,
+            HostState::Ignored,
+            HostState::Rescued,
             HostState::Unreachable,
         ]);
         prop_oneof![
-            (key.clone(), any::<bool>())
-                .prop_map(|(key, facts)| Line::Start { name: key.clone(), key, facts, conditional: facts }),
+            (key.clone(), any::<bool>()).prop_map(|(key, facts)| Line::Start {
+                name: key.clone(),
+                key,
+                facts,
+                conditional: facts
+            }),
             (key.clone(), state, any::<bool>()).prop_map(|(key, state, changed)| Line::Result {
-                key, host: "w".to_owned(), state, changed, ms: 0, message: "m".to_owned()
+                key,
+                host: "w".to_owned(),
+                state,
+                changed,
+                ms: 0,
+                message: "m".to_owned()
             }),
             key.prop_map(|key| Line::End { key }),
             Just(Line::Stopped),

@@ -23,7 +23,8 @@ pub fn write(bundle: &Bundle, paths: &Paths) -> Result<Vec<PathBuf>, Stop> {
     let variables: Map<String, Value> = bundle.variables.clone().into_iter().collect();
 
     let mut written = Vec::new();
-    for (file, content) in [("variables.json", variables), ("secrets.json", secrets), ("inputs.json", inputs)] {
+    for (file, content) in [("variables.json", variables), ("secrets.json", secrets), ("inputs.json", inputs)]
+    {
         if content.is_empty() {
             continue;
         }
@@ -43,7 +44,9 @@ pub fn unsafe_value(value: &Value) -> Result<Value, Stop> {
             let mut marked = Map::new();
             for (name, value) in fields {
                 if name.starts_with("__ansible_") {
-                    return Err(Stop::invalid(format!("an input has the key {name:?}, which is Ansible's own")));
+                    return Err(Stop::invalid(format!(
+                        "an input has the key {name:?}, which is Ansible's own"
+                    )));
                 }
                 marked.insert(name.clone(), unsafe_value(value)?);
             }
@@ -65,8 +68,9 @@ fn read_secret(directory: &std::path::Path, into: &mut Map<String, Value>) -> Re
         check_name(&name, "key of a variables Secret")?;
         let path = entry.path();
         let bytes = fs::read(&path).map_err(|error| Stop::io("read the Secret", &path, &error))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Stop::invalid(format!("the value of {name:?} in a variables Secret is not UTF-8 text")))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Stop::invalid(format!("the value of {name:?} in a variables Secret is not UTF-8 text"))
+        })?;
         into.insert(name, json!({"__ansible_unsafe": text}));
     }
     Ok(())
@@ -87,7 +91,11 @@ fn check_name(name: &str, what: &str) -> Result<(), Stop> {
 
 fn suggestion(name: &str) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if plain.starts_with(|c: char| c.is_ascii_digit()) || plain.is_empty() { format!("_{plain}") } else { plain }
+    if plain.starts_with(|c: char| c.is_ascii_digit()) || plain.is_empty() {
+        format!("_{plain}")
+    } else {
+        plain
+    }
 }
 
 #[cfg(test)]
@@ -130,11 +138,14 @@ mod tests {
         }))
         .expect("a bundle");
         let written = write(&bundle, &paths).expect("written");
-        let read = |n: usize| -> Value { serde_json::from_slice(&fs::read(&written[n]).expect("file")).expect("JSON") };
+        let read = |n: usize| -> Value {
+            serde_json::from_slice(&fs::read(&written[n]).expect("file")).expect("JSON")
+        };
         assert_eq!(read(0), json!({"v": "{{ 1 }}"}));
         assert_eq!(read(1), json!({"password": {"__ansible_unsafe": "second\n\n"}}));
         assert_eq!(read(2), json!({"i": {"__ansible_unsafe": "{{ 2 }}"}}));
-        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&written[1]).expect("file").permissions());
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&written[1]).expect("file").permissions());
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+};
 
 use crate::{clock, control::Ask, run::Input};
 
@@ -17,18 +20,15 @@ const EVERY: Duration = Duration::from_millis(100);
 /// When the run must have ended, once that is known; on [`clock::boottime`].
 pub type Deadline = Arc<Mutex<Option<Duration>>>;
 
-/// Blocks the signals that [`signals`] waits for. To be called before the first thread starts.
-pub fn block_signals() -> SigSet {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGINT);
-    signals.thread_block().expect("blocking SIGTERM cannot fail");
-    signals
-}
-
-/// Tells of each signal.
-pub fn signals(signals: SigSet, tell: SyncSender<Input>) {
-    thread::spawn(move || while signals.wait().is_ok() && tell.send(Input::Ask(Ask::Terminated)).is_ok() {});
+/// Tells of each SIGTERM. By a handler and not by a blocked signal: Ansible would inherit
+/// the block, and could not be interrupted.
+pub fn signals(tell: SyncSender<Input>) {
+    match Signals::new([SIGTERM, SIGINT]) {
+        Ok(mut signals) => {
+            thread::spawn(move || signals.forever().all(|_| tell.send(Input::Ask(Ask::Terminated)).is_ok()));
+        }
+        Err(error) => eprintln!("fastdeploy: failed to listen to signals: {error}"),
+    }
 }
 
 /// Tells of each change of the cancel file, and once of the deadline.
@@ -45,7 +45,8 @@ pub fn time_and_cancel(cancel_file: PathBuf, deadline: Deadline, tell: SyncSende
                 return;
             }
             asked = now.or(asked);
-            let passed = deadline.lock().is_ok_and(|deadline| deadline.is_some_and(|at| at <= clock::boottime()));
+            let passed =
+                deadline.lock().is_ok_and(|deadline| deadline.is_some_and(|at| at <= clock::boottime()));
             if passed && !late {
                 late = true;
                 if tell.send(Input::Ask(Ask::Deadline)).is_err() {

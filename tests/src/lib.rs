@@ -1,1 +1,28 @@
-//! End-to-end stories.
+//! What the stories in `tests/stories` are told with: a namespace each, objects from short
+//! manifests, waiting by watching, servers to deploy to, and the means to break things. Nothing
+//! here is a fake: all of it works on the cluster of `KUBECONFIG`.
+
+pub mod audit;
+mod dump;
+pub mod expect;
+mod kubectl;
+pub mod manifest;
+pub mod node;
+pub mod operators;
+mod rules;
+pub mod servers;
+mod story;
+pub mod system;
+mod watched;
+
+pub use anyhow::{Context, Result, bail, ensure};
+pub use expect::{holds, same};
+pub use manifest::{deployment, service};
+pub use servers::Servers;
+pub use story::Story;
+pub use watched::Watched;
+
+/// The namespace that fastDeploy is installed in.
+pub fn installation() -> String {
+    std::env::var("FASTDEPLOY_NAMESPACE").unwrap_or_else(|_| "fastdeploy-system".into())
+}

@@ -49,7 +49,7 @@ pub type Answer<T> = Result<T, Unavailable>;
 
 /// The Kubernetes API does not answer, or says no to us.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {what}: {source}")]
+#[error("failed to {what}")]
 pub struct Unavailable {
     /// What was tried.
     pub what: &'static str,

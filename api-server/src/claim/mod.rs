@@ -76,6 +76,24 @@ struct Seen {
     deployment: Option<String>,
 }
 
+impl Seen {
+    /// For people: `attempt 1 of team-web/blog-1 by 6b1e… in pod blog-1-a1-x`, or what is known of it.
+    fn what(&self) -> String {
+        match self {
+            Self { ask: Some(ask), caller: Some(caller), deployment: Some(deployment) } => format!(
+                "attempt {} of {}/{deployment} by {} in pod {}",
+                ask.attempt, caller.namespace, ask.instance, caller.pod_name
+            ),
+            Self { ask: Some(ask), caller: Some(caller), .. } => format!(
+                "attempt {} of run {} by pod {}/{}",
+                ask.attempt, ask.uid, caller.namespace, caller.pod_name
+            ),
+            Self { ask: Some(ask), .. } => format!("attempt {} of run {}", ask.attempt, ask.uid),
+            _ => "a claim".to_owned(),
+        }
+    }
+}
+
 /// Answer one claim, count it and log it once.
 pub async fn handle<C: Cluster>(
     State(App(app)): State<App<C>>,
@@ -114,11 +132,11 @@ async fn claim<C: Cluster>(
     let _place = app.places.acquire().await.map_err(|error| stopped(&error))?;
 
     let audience = protocol::pod::audience(&ask.uid, ask.attempt);
-    let review = app.cluster.review(&token, &audience).await.map_err(|error| away(&error))?;
+    let review = app.cluster.review(&token, &audience).await.map_err(away)?;
     let caller = caller::identify(&review, &audience)
         .map_err(|cause| Refusal::unauthenticated(review.error.as_deref().unwrap_or(cause)))?;
     let caller = seen.caller.insert(caller);
-    let pod = app.cluster.pod(&caller.namespace, &caller.pod_name).await.map_err(|error| away(&error))?;
+    let pod = app.cluster.pod(&caller.namespace, &caller.pod_name).await.map_err(away)?;
     let pod = pod::examine(caller, ask.attempt, pod.as_ref())?;
     seen.deployment = Some(pod.deployment.clone());
 
@@ -137,14 +155,11 @@ async fn grant<C: Cluster>(
     for attempt in 0..TRIES {
         tokio::time::sleep(PAUSE * attempt).await;
         // In this order, see `decide`.
-        let deployment =
-            app.cluster.deployment(namespace, &pod.deployment).await.map_err(|error| away(&error))?;
+        let deployment = app.cluster.deployment(namespace, &pod.deployment).await.map_err(away)?;
         let service = match &deployment {
-            Some(deployment) => app
-                .cluster
-                .service(namespace, &deployment.spec.service)
-                .await
-                .map_err(|error| away(&error))?,
+            Some(deployment) => {
+                app.cluster.service(namespace, &deployment.spec.service).await.map_err(away)?
+            }
             None => None,
         };
         let grant = decide(ask, pod, deployment.as_ref(), service.as_ref(), (app.clock)())?;
@@ -156,7 +171,7 @@ async fn grant<C: Cluster>(
             Refusal::unavailable("The Kubernetes API gave half an answer, ask again.", "no resourceVersion")
         })?;
         let written = app.cluster.write_run(namespace, &pod.deployment, &version, &grant.run).await;
-        if written.map_err(|error| away(&error))? == Written::Yes {
+        if written.map_err(away)? == Written::Yes {
             return Ok(grant);
         }
     }
@@ -184,8 +199,9 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
     })
 }
 
-fn away(error: &Unavailable) -> Refusal {
-    Refusal::unavailable("The Kubernetes API cannot be asked now, ask again.", error.to_string())
+fn away(error: Unavailable) -> Refusal {
+    let cause = format!("{:#}", anyhow::Error::from(error));
+    Refusal::unavailable("The Kubernetes API cannot be asked now, ask again.", cause)
 }
 
 fn stopped(error: &tokio::sync::AcquireError) -> Refusal {
@@ -193,12 +209,13 @@ fn stopped(error: &tokio::sync::AcquireError) -> Refusal {
 }
 
 fn log(seen: &Seen, outcome: Outcome, result: Result<&Grant, &Refusal>, took: Duration) {
-    let (uid, attempt, instance) =
-        seen.ask.as_ref().map_or(("", 0, ""), |ask| (&ask.uid, ask.attempt, &ask.instance));
-    let (namespace, pod) =
-        seen.caller.as_ref().map_or(("", ""), |caller| (&caller.namespace, &caller.pod_name));
-    let deployment = seen.deployment.as_deref().unwrap_or("");
-    let duration_ms = took.as_secs_f64() * 1_000.0;
+    let Seen { ask, caller, deployment } = seen;
+    let uid = ask.as_ref().map(|ask| &ask.uid);
+    let attempt = ask.as_ref().map(|ask| ask.attempt);
+    let instance = ask.as_ref().map(|ask| &ask.instance);
+    let namespace = caller.as_ref().map(|caller| &caller.namespace);
+    let pod = caller.as_ref().map(|caller| &caller.pod_name);
+    let duration_ms = took.as_micros() as f64 / 1_000.0;
     macro_rules! line {
         ($level:ident, { $($field:tt)* }, $($text:tt)*) => {
             tracing::$level!(
@@ -208,20 +225,16 @@ fn log(seen: &Seen, outcome: Outcome, result: Result<&Grant, &Refusal>, took: Du
             )
         };
     }
+    let what = seen.what();
     match result {
-        Ok(grant) => {
-            line!(info, { claim.deadline = %grant.deadline, },
-                "{outcome:?} attempt {attempt} of {namespace}/{deployment} to {instance} in pod {pod}");
-        }
+        Ok(grant) => line!(info, { claim.deadline = %grant.deadline, }, "{outcome:?}: {what}"),
         Err(Refusal { status, reason, message, cause }) => {
-            let cause = cause.as_deref().unwrap_or("");
-            let status = status.as_u16();
+            let (status, error) = (status.as_u16(), cause.as_ref());
+            let why = cause.as_deref().unwrap_or(message);
             if status >= 500 {
-                line!(warn, { claim.status = status, claim.reason = reason, error = cause, },
-                    "{outcome:?}: attempt {attempt} of run {uid} in {namespace}: {reason}: {message} ({cause})");
+                line!(warn, { claim.status = status, claim.reason = reason, error, }, "{outcome:?}: {what}: {reason}: {why}");
             } else {
-                line!(info, { claim.status = status, claim.reason = reason, error = cause, },
-                    "{outcome:?}: attempt {attempt} of run {uid} in {namespace}: {reason}: {message}");
+                line!(info, { claim.status = status, claim.reason = reason, error, }, "{outcome:?}: {what}: {reason}: {why}");
             }
         }
     }

@@ -3,7 +3,6 @@
 use crds::{
     Deployment, Phase, Reason, Service, ServiceStatus,
     conditions::{IN_SYNC, READY, RECONCILING, STALLED, State, Wanted, merge},
-    service::DeployPolicy,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -129,7 +128,7 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
     }
     let live = status.live.as_ref().map_or_else(
         || "Nothing was deployed yet".to_owned(),
-        |live| format!("Deployment #{} is live, but something newer is wanted", live.number),
+        |live| format!("Deployment #{} is live, but something else is wanted", live.number),
     );
     if service.spec.suspend {
         return waiting(Reason::Suspended, format!("{live}; suspended"));
@@ -137,8 +136,6 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
     if let Automatic::InputRequired(input) = automatic {
         return waiting(Reason::InputRequired, format!("{live}; a person must answer inputs.{input} first"));
     }
-    match service.spec.policy.deploy {
-        DeployPolicy::Manual => waiting(Reason::WaitingForPerson, format!("{live}; waiting for a person")),
-        DeployPolicy::OnChange => reconciling(Reason::DeploymentRunning, "A Deployment is starting".into()),
-    }
+    // With OnChange as well: whoever went back stays back until something new is wanted.
+    waiting(Reason::WaitingForPerson, format!("{live}; waiting for a person"))
 }

@@ -1,0 +1,650 @@
+//! A world in memory, for tests of the decisions only: random histories of edits, observations that
+//! are late, crashes between any two writes, pods that come, claim, end and vanish. Whatever
+//! happens, two runs of a Service are never on at once, an attempt runs Ansible once, what has
+//! ended stays ended, numbers never repeat, and once the faults stop everything comes to rest.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    Deployment, DeploymentStatus, Phase, Service,
+    deployment::{Cancel, DeploymentSpec, Run},
+    kstatus, names,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobStatus},
+        core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
+};
+use kube::ResourceExt;
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::{
+    deployment::{self, build::Installation},
+    frozen::{self, Named},
+    lock, service,
+    world::Write,
+};
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The author changes the playbook.
+    Edit(u8),
+    /// The author suspends or resumes.
+    Suspend(bool),
+    /// A person asks for a run.
+    Ask,
+    /// A person stops the nth Deployment.
+    Cancel(usize, bool),
+    /// A person deletes the nth Deployment.
+    Delete(usize),
+    /// A pass over the Service on what was seen so many steps ago, cut off after so many writes.
+    Service { late: usize, cut: usize },
+    /// The same over the nth Deployment.
+    Deployment { nth: usize, late: usize, cut: usize },
+    /// Kubernetes makes the pods of Jobs.
+    MakePods,
+    /// The nth pod asks for permission to start Ansible.
+    Claim(usize),
+    /// The nth pod ends; with a result, or without.
+    End(usize, bool),
+    /// The nth pod, and all trace of its end, is gone.
+    Vanish(usize),
+    /// Somebody deletes the nth Job.
+    DeleteJob(usize),
+    /// Time passes.
+    Wait(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let cut = prop_oneof![3 => Just(99_usize), 2 => 0..5_usize];
+    let late = prop_oneof![3 => Just(0_usize), 1 => 1..6_usize];
+    prop_oneof![
+        1 => (0..4_u8).prop_map(Step::Edit),
+        1 => any::<bool>().prop_map(Step::Suspend),
+        2 => Just(Step::Ask),
+        1 => (0..6_usize, any::<bool>()).prop_map(|(n, now)| Step::Cancel(n, now)),
+        1 => (0..6_usize).prop_map(Step::Delete),
+        8 => (late.clone(), cut.clone()).prop_map(|(late, cut)| Step::Service { late, cut }),
+        12 => (0..6_usize, late, cut).prop_map(|(nth, late, cut)| Step::Deployment { nth, late, cut }),
+        4 => Just(Step::MakePods),
+        5 => (0..4_usize).prop_map(Step::Claim),
+        3 => (0..4_usize, any::<bool>()).prop_map(|(n, good)| Step::End(n, good)),
+        1 => (0..4_usize).prop_map(Step::Vanish),
+        1 => (0..4_usize).prop_map(Step::DeleteJob),
+        2 => (1..4_000_u32).prop_map(Step::Wait),
+    ]
+}
+
+#[derive(Clone)]
+struct World {
+    now: Timestamp,
+    clock: u64,
+    service: Service,
+    deployments: BTreeMap<String, Deployment>,
+    jobs: BTreeMap<String, Job>,
+    pods: BTreeMap<String, Pod>,
+}
+
+struct History {
+    world: World,
+    past: Vec<World>,
+    /// Attempts that were allowed to start Ansible.
+    started: Vec<(String, u32)>,
+    /// Numbers that were given, by uid.
+    numbers: BTreeMap<String, i64>,
+    ended: BTreeMap<String, Phase>,
+}
+
+impl World {
+    fn new(policy: &str) -> Self {
+        let service = serde_json::from_value(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
+            "metadata": {"name": "blog", "namespace": "team", "uid": "service", "generation": 1, "resourceVersion": "0"},
+            "spec": {
+                "source": {"inline": {"deploy.yml": "0"}}, "playbook": "deploy.yml", "inventory": {"local": true},
+                "policy": {"deploy": policy, "timeout": "10m", "prepareTimeout": "5m"},
+            },
+        }))
+        .expect("a Service");
+        Self {
+            now: Timestamp::UNIX_EPOCH,
+            clock: 0,
+            service,
+            deployments: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            pods: BTreeMap::new(),
+        }
+    }
+
+    fn tick(&mut self) -> String {
+        self.clock += 1;
+        self.clock.to_string()
+    }
+
+    fn service_plan(&self) -> crate::plan::Plan {
+        let active = self.service.status.as_ref().and_then(|s| s.active.clone());
+        let of_active = |pod: &&Pod| active.as_ref().is_some_and(|a| pod.labels()[names::LABEL_DEPLOYMENT] == a.name);
+        let observed = service::decide::Observed {
+            now: self.now,
+            deployments: self.deployments.values().cloned().collect(),
+            jobs: self.jobs.values().cloned().collect(),
+            pods: self.pods.values().filter(of_active).cloned().collect(),
+            wanted: frozen::want(&self.service, &Named::default(), b"key"),
+        };
+        service::decide::decide(&self.service, &observed)
+    }
+
+    fn deployment_plan(&self, name: &str) -> crate::plan::Plan {
+        let deployment = &self.deployments[name];
+        let status = deployment.status.clone().unwrap_or_default();
+        let attempt = status.attempt.unwrap_or(0);
+        let observed = deployment::decide::Observed {
+            now: self.now,
+            service: Some(self.service.clone()),
+            wanted: Some(frozen::want(&self.service, &Named::default(), b"key")),
+            job: self.jobs.get(&names::job(name, attempt)).cloned(),
+            pods: self
+                .pods
+                .values()
+                .filter(|pod| pod.labels()[names::LABEL_DEPLOYMENT] == name)
+                .cloned()
+                .collect(),
+            installation: Installation::default(),
+        };
+        deployment::decide::decide(deployment, &observed)
+    }
+
+    fn make_pods(&mut self) {
+        let jobs: Vec<Job> = self.jobs.values().cloned().collect();
+        for job in jobs {
+            let name = job.name_any();
+            let counted = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) + s.succeeded.unwrap_or(0) > 0);
+            if counted || self.pods.values().any(|pod| pod.owner_references()[0].name == name) {
+                continue;
+            }
+            let uid = format!("pod-{}", self.tick());
+            let owner = OwnerReference { name, uid: job.uid().unwrap_or_default(), ..OwnerReference::default() };
+            let pod = Pod {
+                metadata: ObjectMeta {
+                    name: Some(uid.clone()),
+                    uid: Some(uid.clone()),
+                    labels: job.metadata.labels.clone(),
+                    owner_references: Some(vec![owner]),
+                    creation_timestamp: Some(Time(self.now)),
+                    ..ObjectMeta::default()
+                },
+                ..Pod::default()
+            };
+            self.pods.insert(uid, pod);
+        }
+    }
+}
+
+impl History {
+    fn new(policy: &str) -> Self {
+        Self {
+            world: World::new(policy),
+            past: Vec::new(),
+            started: Vec::new(),
+            numbers: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    fn nth<T>(map: &BTreeMap<String, T>, nth: usize) -> Option<String> {
+        map.keys().nth(nth).cloned()
+    }
+
+    fn seen(&self, late: usize) -> &World {
+        match self.past.len().checked_sub(late) {
+            Some(at) if late > 0 => self.past.get(at).unwrap_or(&self.world),
+            _ => &self.world,
+        }
+    }
+
+    fn happen(&mut self, step: &Step) {
+        self.past.push(self.world.clone());
+        let world = &mut self.world;
+        match step {
+            Step::Edit(text) => {
+                let files = world.service.spec.source.inline.get_or_insert_default();
+                files.insert("deploy.yml".into(), crds::service::FileContent(text.to_string()));
+                *world.service.metadata.generation.get_or_insert(1) += 1;
+                world.service.metadata.resource_version = Some(world.tick());
+            }
+            Step::Suspend(suspend) => {
+                world.service.spec.suspend = *suspend;
+                *world.service.metadata.generation.get_or_insert(1) += 1;
+                world.service.metadata.resource_version = Some(world.tick());
+            }
+            Step::Ask => {
+                let spec =
+                    DeploymentSpec { service: "blog".into(), reason: None, inputs: BTreeMap::new(), cancel: None };
+                let deployment = Deployment::new(&format!("by-hand-{}", world.clock), spec);
+                self.create(deployment);
+            }
+            Step::Cancel(nth, now) => {
+                let version = world.tick();
+                if let Some(name) = Self::nth(&world.deployments, *nth) {
+                    let deployment = world.deployments.get_mut(&name).expect("it is there");
+                    let cancel = if *now { Cancel::Now } else { Cancel::AfterStep };
+                    deployment.spec.cancel = deployment.spec.cancel.max(Some(cancel));
+                    *deployment.metadata.generation.get_or_insert(1) += 1;
+                    deployment.metadata.resource_version = Some(version);
+                }
+            }
+            Step::Delete(nth) => {
+                if let Some(name) = Self::nth(&world.deployments, *nth) {
+                    self.delete_deployment(&name);
+                }
+            }
+            Step::Service { late, cut } => {
+                let seen = self.seen(*late);
+                let version = seen.service.metadata.resource_version.clone();
+                let plan = seen.service_plan();
+                self.carry_out(&version, None, plan.writes, *cut);
+            }
+            Step::Deployment { nth, late, cut } => {
+                let seen = self.seen(*late);
+                if let Some(name) = Self::nth(&seen.deployments, *nth) {
+                    let plan = seen.deployment_plan(&name);
+                    self.carry_out(&None, Some(&name), plan.writes, *cut);
+                }
+            }
+            Step::MakePods => world.make_pods(),
+            Step::Claim(nth) => {
+                if let Some(pod) = Self::nth(&world.pods, *nth) {
+                    self.claim(&pod);
+                }
+            }
+            Step::End(nth, good) => {
+                if let Some(pod) = Self::nth(&world.pods, *nth) {
+                    self.end(&pod, *good);
+                }
+            }
+            Step::Vanish(nth) => {
+                // Only what has ended can be gone for good: the kubelet sees to that.
+                if let Some(name) = Self::nth(&world.pods, *nth)
+                    && lock::pod_ended(&world.pods[&name])
+                {
+                    world.pods.remove(&name);
+                }
+            }
+            Step::DeleteJob(nth) => {
+                if let Some(name) = Self::nth(&world.jobs, *nth) {
+                    self.delete_job(&name);
+                }
+            }
+            Step::Wait(seconds) => {
+                world.now += SignedDuration::from_secs(i64::from(*seconds));
+                // The runner enforces its deadline itself.
+                let late: Vec<_> = world.pods.values().filter(|pod| {
+                    let of_pod = |d: &&Deployment| d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref());
+                    let run = world.deployments.values().find(of_pod).and_then(|d| d.status.as_ref()?.run.clone());
+                    run.is_some_and(|run| run.deadline.is_some_and(|deadline| world.now >= deadline))
+                }).map(ResourceExt::name_any).collect();
+                for pod in late {
+                    self.end(&pod, false);
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn create(&mut self, mut deployment: Deployment) {
+        let version = self.world.tick();
+        let name = deployment.name_any();
+        if self.world.deployments.contains_key(&name) {
+            return;
+        }
+        deployment.metadata.uid = Some(format!("uid-{version}"));
+        deployment.metadata.namespace = Some("team".into());
+        deployment.metadata.resource_version = Some(version);
+        deployment.metadata.generation = Some(1);
+        deployment.metadata.creation_timestamp = Some(Time(self.world.now));
+        self.world.deployments.insert(name, deployment);
+    }
+
+    fn delete_deployment(&mut self, name: &str) {
+        let version = self.world.tick();
+        let now = self.world.now;
+        let Some(deployment) = self.world.deployments.get_mut(name) else { return };
+        deployment.metadata.deletion_timestamp.get_or_insert(Time(now));
+        deployment.metadata.resource_version = Some(version);
+        self.collect(name);
+    }
+
+    /// Garbage collection, once nothing holds the object any more.
+    fn collect(&mut self, name: &str) {
+        let deployment = &self.world.deployments[name];
+        if deployment.metadata.deletion_timestamp.is_none() || !deployment.finalizers().is_empty() {
+            return;
+        }
+        self.world.deployments.remove(name);
+        let jobs: Vec<_> = self.world.jobs.keys().filter(|job| job.starts_with(&format!("{name}-a"))).cloned().collect();
+        for job in jobs {
+            self.delete_job(&job);
+        }
+    }
+
+    fn delete_job(&mut self, name: &str) {
+        self.world.jobs.remove(name);
+        let pods: Vec<_> = self.world.pods.iter().filter(|(_, pod)| pod.owner_references()[0].name == name).map(|(key, _)| key.clone()).collect();
+        for pod in pods {
+            self.end(&pod, false);
+            self.world.pods.remove(&pod);
+        }
+    }
+
+    /// What the api-server does: one guarded write, so it always sees the world as it is.
+    fn claim(&mut self, pod_name: &str) {
+        let world = &mut self.world;
+        let pod = &world.pods[pod_name];
+        if lock::pod_ended(pod) {
+            return;
+        }
+        let attempt: u32 = pod.labels()[names::LABEL_ATTEMPT].parse().expect("a number");
+        let active = world.service.status.as_ref().and_then(|s| s.active.clone());
+        let version = (world.clock + 1).to_string();
+        let Some(deployment) = world.deployments.get_mut(&pod.labels()[names::LABEL_DEPLOYMENT]) else { return };
+        let status = deployment.status.clone().unwrap_or_default();
+        let granted = deployment.metadata.deletion_timestamp.is_none()
+            && deployment.spec.cancel.is_none()
+            && !status.phase.is_some_and(Phase::is_terminal)
+            && status.attempt == Some(attempt)
+            && status.run.is_none()
+            && active.is_some_and(|active| Some(&active.uid) == deployment.uid().as_ref());
+        if !granted {
+            return;
+        }
+        let run = Run {
+            attempt,
+            instance: pod_name.into(),
+            pod_uid: pod_name.into(),
+            claimed_at: world.now,
+            deadline: Some(world.now + SignedDuration::from_mins(10)),
+            seq: 0,
+        };
+        deployment.status.get_or_insert_default().run = Some(run);
+        deployment.metadata.resource_version = Some(version);
+        let started = (deployment.uid().unwrap_or_default(), attempt);
+        world.tick();
+        assert!(!self.started.contains(&started), "Ansible ran twice for {started:?}");
+        self.started.push(started);
+    }
+
+    fn end(&mut self, pod_name: &str, good: bool) {
+        let world = &mut self.world;
+        let Some(pod) = world.pods.get_mut(pod_name).filter(|pod| !lock::pod_ended(pod)) else { return };
+        let message = if good {
+            json!({"protocol": 1, "instance": pod_name, "result": "Succeeded", "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "startedAt": world.now}).to_string()
+        } else {
+            String::new()
+        };
+        let terminated = ContainerStateTerminated {
+            exit_code: i32::from(!good),
+            message: Some(message),
+            finished_at: Some(Time(world.now)),
+            ..ContainerStateTerminated::default()
+        };
+        pod.status = Some(PodStatus {
+            phase: Some(if good { "Succeeded" } else { "Failed" }.into()),
+            container_statuses: Some(vec![ContainerStatus {
+                name: deployment::build::CONTAINER.into(),
+                state: Some(ContainerState { terminated: Some(terminated), ..ContainerState::default() }),
+                ..ContainerStatus::default()
+            }]),
+            ..PodStatus::default()
+        });
+        let owner = pod.owner_references()[0].name.clone();
+        if let Some(job) = world.jobs.get_mut(&owner) {
+            job.status = Some(JobStatus { failed: Some(1), ..JobStatus::default() });
+        }
+    }
+
+    fn carry_out(&mut self, service_version: &Option<String>, of: Option<&str>, writes: Vec<Write>, cut: usize) {
+        let mut versions = BTreeMap::new();
+        for write in writes.into_iter().take(cut) {
+            if !self.write(service_version, of, &mut versions, write) {
+                return; // A conflict: the pass ends here.
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        service_version: &Option<String>,
+        of: Option<&str>,
+        versions: &mut BTreeMap<String, String>,
+        write: Write,
+    ) -> bool {
+        match write {
+            Write::ServiceStatus { new, .. } => {
+                if self.world.service.metadata.resource_version != *service_version {
+                    return false;
+                }
+                let version = self.world.tick();
+                self.world.service.metadata.resource_version = Some(version);
+                self.world.service.status = Some(*new);
+            }
+            Write::DeploymentStatus { target, new, .. } => {
+                let expected = versions.get(&target.uid).cloned().or(target.resource_version);
+                let version = self.world.tick();
+                let Some(there) = self.world.deployments.get_mut(&target.name) else { return false };
+                if there.uid().as_ref() != Some(&target.uid) || there.metadata.resource_version != expected {
+                    return false;
+                }
+                there.status = Some(*new);
+                there.metadata.resource_version = Some(version.clone());
+                versions.insert(target.uid, version);
+            }
+            Write::CreateDeployment(deployment) => self.create(*deployment),
+            Write::DeleteDeployment(target) => {
+                if self.world.deployments.get(&target.name).is_some_and(|d| d.uid().as_ref() == Some(&target.uid)) {
+                    self.delete_deployment(&target.name);
+                }
+            }
+            Write::Adopt { target, .. } => {
+                let expected = versions.get(&target.uid).cloned().or(target.resource_version);
+                let version = self.world.tick();
+                let Some(there) = self.world.deployments.get_mut(&target.name) else { return false };
+                if there.metadata.resource_version != expected {
+                    return false;
+                }
+                there.metadata.finalizers = Some(vec![names::FINALIZER_RUN.into()]);
+                there.metadata.owner_references = Some(vec![OwnerReference { uid: "service".into(), ..OwnerReference::default() }]);
+                there.metadata.resource_version = Some(version.clone());
+                versions.insert(target.uid, version);
+            }
+            Write::RemoveFinalizer(target) => {
+                let version = self.world.tick();
+                if let Some(there) = self.world.deployments.get_mut(&target.name)
+                    && there.uid().as_ref() == Some(&target.uid)
+                {
+                    there.metadata.finalizers = None;
+                    there.metadata.resource_version = Some(version);
+                    self.collect(&target.name);
+                }
+            }
+            Write::CreateJob(mut job) => {
+                let uid = format!("job-{}", self.world.tick());
+                // Garbage collection would take a Job whose owner is gone.
+                let owner = of.is_some_and(|name| {
+                    let owner = &job.owner_references()[0].uid;
+                    self.world.deployments.get(name).is_some_and(|d| d.uid().as_ref() == Some(owner))
+                });
+                if owner && !self.world.jobs.contains_key(&job.name_any()) {
+                    job.metadata.uid = Some(uid);
+                    job.metadata.creation_timestamp = Some(Time(self.world.now));
+                    self.world.jobs.insert(job.name_any(), *job);
+                }
+            }
+            Write::DeleteJob(target) => {
+                if self.world.jobs.get(&target.name).is_some_and(|job| job.uid().as_ref() == Some(&target.uid)) {
+                    self.delete_job(&target.name);
+                }
+            }
+            Write::CancelPod { target, cancel } => {
+                let now = self.world.now.to_string();
+                if let Some(pod) = self.world.pods.get_mut(&target.name) {
+                    let annotations = pod.annotations_mut();
+                    annotations.insert(names::ANNOTATION_CANCEL.into(), cancel.as_str().into());
+                    annotations.insert(names::ANNOTATION_CANCELLED_AT.into(), now);
+                }
+            }
+            Write::DeletePod(target) => {
+                self.end(&target.name, false);
+            }
+            Write::Bundle(_) | Write::Event { .. } => {}
+        }
+        true
+    }
+
+    fn check(&mut self) {
+        let world = &self.world;
+        let at_work = world.pods.values().filter(|pod| {
+            let claimed = |d: &Deployment| d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref());
+            !lock::pod_ended(pod) && world.deployments.values().any(claimed)
+        });
+        assert!(at_work.count() <= 1, "two runs of one Service are on at once");
+        for deployment in world.deployments.values() {
+            let uid = deployment.uid().unwrap_or_default();
+            let status = deployment.status.clone().unwrap_or_default();
+            if let Some(number) = status.number {
+                assert_eq!(*self.numbers.entry(uid.clone()).or_insert(number), number, "a number changed");
+            }
+            if let Some(ended) = self.ended.get(&uid) {
+                assert_eq!(status.phase, Some(*ended), "what has ended changed");
+            } else if let Some(phase) = status.phase.filter(|phase| phase.is_terminal()) {
+                self.ended.insert(uid, phase);
+            }
+            assert_good(deployment.metadata.generation, status.observed_generation, &status.conditions);
+        }
+        let mut numbers: Vec<_> = self.numbers.values().collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), self.numbers.len(), "a number was given twice");
+        let status = world.service.status.clone().unwrap_or_default();
+        assert_good(world.service.metadata.generation, status.observed_generation, &status.conditions);
+    }
+
+    /// No more faults: passes on the world as it is, pods that claim and succeed, time that passes.
+    fn come_to_rest(&mut self) {
+        self.world.service.spec.suspend = false;
+        let version = self.world.tick();
+        self.world.service.metadata.resource_version = Some(version);
+        for _ in 0..400 {
+            let before = (self.world.clock, self.started.len());
+            self.happen(&Step::Service { late: 0, cut: 99 });
+            for nth in 0..self.world.deployments.len() {
+                self.happen(&Step::Deployment { nth, late: 0, cut: 99 });
+            }
+            self.happen(&Step::MakePods);
+            for nth in 0..self.world.pods.len() {
+                self.happen(&Step::Claim(nth));
+                let claimed = self.world.deployments.values().any(|d| {
+                    let pod = Self::nth(&self.world.pods, nth);
+                    d.status.as_ref().and_then(|s| s.run.as_ref()).map(|r| r.pod_uid.clone()) == pod
+                });
+                if claimed {
+                    self.happen(&Step::End(nth, true));
+                }
+            }
+            if (self.world.clock, self.started.len()) == before {
+                // Nothing wants to be written; only time may still change that.
+                self.happen(&Step::Wait(700));
+                let plan = self.world.service_plan();
+                let names: Vec<_> = self.world.deployments.keys().cloned().collect();
+                if plan.writes.is_empty() && names.iter().all(|n| self.world.deployment_plan(n).writes.is_empty()) {
+                    return;
+                }
+            }
+        }
+        panic!("it does not come to rest: {:#?}", self.world.service_plan());
+    }
+}
+
+fn assert_good(
+    generation: Option<i64>,
+    observed: i64,
+    conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+) {
+    let seen = kstatus::Seen {
+        generation: generation.unwrap_or_default(),
+        deleted: false,
+        observed_generation: observed,
+        conditions,
+    };
+    let broken = kstatus::check(seen);
+    assert!(broken.is_empty(), "{broken:?}");
+}
+
+fn has_ended(status: &DeploymentStatus) -> bool {
+    status.phase.is_some_and(Phase::is_terminal)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_runs_happen_once_and_everything_comes_to_rest(
+        on_change in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut history = History::new(if on_change { "OnChange" } else { "Manual" });
+        for step in &steps {
+            history.happen(step);
+        }
+        history.come_to_rest();
+
+        let world = &history.world;
+        let status = world.service.status.clone().unwrap_or_default();
+        prop_assert!(status.active.is_none(), "the lock is held for ever");
+        for deployment in world.deployments.values() {
+            let status = deployment.status.clone().unwrap_or_default();
+            prop_assert!(has_ended(&status), "{} never ends: {status:?}", deployment.name_any());
+            prop_assert!(deployment.finalizers().is_empty(), "{} is held for ever", deployment.name_any());
+        }
+        let ready = crds::conditions::find(&status.conditions, "Ready").map(|c| c.status.clone());
+        prop_assert_ne!(ready.as_deref(), Some("Unknown"), "at rest, it is known whether the Service is ready");
+        if on_change {
+            let wanted = frozen::want(&world.service, &Named::default(), b"key").unwrap();
+            let handled = status.handled.map(|handled| handled.digest);
+            prop_assert_eq!(handled.as_deref(), Some(wanted.digest()), "what is wanted was not acted on");
+        }
+        prop_assert!(world.jobs.len() <= 1, "Jobs are left over");
+    }
+}
+
+/// One history without faults, as a person would tell it.
+#[test]
+fn a_change_makes_one_run_and_then_there_is_rest() {
+    let mut history = History::new("OnChange");
+    history.come_to_rest();
+    let runs = |history: &History| history.started.len();
+    assert_eq!(runs(&history), 1);
+    history.happen(&Step::Edit(7));
+    history.come_to_rest();
+    history.come_to_rest();
+    assert_eq!(runs(&history), 2);
+    let status = history.world.service.status.clone().unwrap_or_default();
+    assert_eq!(status.live.map(|live| live.number), Some(2));
+    assert!(crds::conditions::is_true(&status.conditions, crds::conditions::IN_SYNC));
+    assert_eq!(status.last_number, Some(2));
+}
+
+/// With `Manual`, only people make runs.
+#[test]
+fn manual_makes_no_run_by_itself() {
+    let mut history = History::new("Manual");
+    history.come_to_rest();
+    assert!(history.started.is_empty());
+    let status = history.world.service.status.clone().unwrap_or_default();
+    let ready = crds::conditions::find(&status.conditions, "Ready").expect("Ready is there");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "WaitingForPerson"));
+}

@@ -1,0 +1,343 @@
+//! One story per test: the real runner, the real Ansible, a real TLS server.
+
+#![allow(missing_docs)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use protocol::{
+    event::{HostState, Kind},
+    verdict::{MAX_BYTES, RunResult, StepState},
+};
+use serde_json::json;
+use support::{Answers, Pod};
+
+const FOUR: &str = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: One, debug: {msg: 1}}
+    - {name: Two, command: 'true'}
+    - {name: Three, set_stats: {data: {version: 1.2.3}}}
+    - {name: 'Four of {{ what }}', command: '{{ fourth }}'}
+  handlers:
+    - {name: Never, debug: {msg: never}}
+";
+
+fn four(fourth: &str) -> Pod {
+    Pod::new(FOUR).with("/variables", json!({"fourth": fourth, "what": "{{ 'all' }}"}))
+}
+
+const SLOW: &str = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: First, debug: {msg: first began}}
+    - {name: Second, command: sleep 2}
+    - {name: Third, command: sleep 300}
+    - {name: Fourth, debug: {msg: 4}}
+";
+
+#[test]
+fn a_run_that_succeeds() {
+    let run = four("true").run();
+    assert_eq!((run.code, run.verdict.result), (Some(0), RunResult::Succeeded), "{}", run.log);
+    assert_eq!(run.states(), ["One", "Two", "Three", "Four of all"].map(|name| (name, StepState::Succeeded)));
+    assert_eq!(run.steps[1].key, "deploy.yml:6#1");
+    assert_eq!((run.steps[1].ok, run.steps[1].changed), (1, 1));
+    assert_eq!((run.verdict.hosts.total, run.verdict.hosts.ok), (1, 1));
+    assert_eq!(run.verdict.outputs["version"], "1.2.3");
+    assert_eq!((run.verdict.exit_code, run.claims), (Some(0), 1));
+    let Kind::Plan { steps } =
+        &run.events.iter().find(|e| matches!(e.kind, Kind::Plan { .. })).expect("a plan").kind
+    else {
+        panic!("a plan")
+    };
+    assert_eq!(steps.len(), 5);
+    assert!(steps[4].conditional && steps[4].name == "Never");
+    assert!(matches!(
+        run.events.last().expect("events").kind,
+        Kind::Finished { result: RunResult::Succeeded, .. }
+    ));
+    assert!(run.log.contains("PLAY RECAP"));
+}
+
+#[test]
+fn the_fourth_task_fails() {
+    let run = four("sh -c 'echo disk is full >&2; exit 3'").run();
+    assert_eq!(
+        (run.code, run.verdict.result, run.reason()),
+        (Some(1), RunResult::Failed, "TaskFailed"),
+        "{}",
+        run.log
+    );
+    let failure = run.verdict.failure.as_ref().expect("a failure");
+    assert_eq!(failure.step.as_deref(), Some("Four of all"));
+    assert_eq!(failure.host.as_deref(), Some("localhost"));
+    assert!(failure.message.contains("disk is full"), "{}", failure.message);
+    assert_eq!(run.states()[3], ("Four of all", StepState::Failed));
+    assert_eq!((run.verdict.hosts.failed, run.verdict.exit_code), (1, Some(2)));
+    assert_eq!(run.verdict.hosts.failed_names, ["localhost"]);
+}
+
+#[test]
+fn no_server_matches() {
+    let run = Pod::new("- {name: Web servers, hosts: web, tasks: [{debug: {msg: 1}}]}").run();
+    assert_eq!(
+        (run.code, run.verdict.result, run.reason()),
+        (Some(1), RunResult::NothingDone, "NothingDone")
+    );
+    assert!(run.why().contains("no server") && run.why().contains("Web servers"), "{}", run.why());
+}
+
+#[test]
+fn no_task_has_the_tag() {
+    let run = four("true").with("/options/tags", json!(["nosuch"])).run();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::NothingDone, "NothingDone"), "{}", run.log);
+    assert!(
+        run.verdict.failure.is_some_and(|f| f.message.contains("tags") || f.message.contains("no server"))
+    );
+}
+
+#[test]
+fn a_playbook_that_cannot_be_read() {
+    let run = Pod::new("- hosts: all\n  tasks:\n    - name: x\n     debug: {}\n").run();
+    assert_eq!((run.code, run.reason()), (Some(1), "SyntaxError"), "{}", run.log);
+    assert!(run.why().contains("deploy.yml:4"), "{}", run.why());
+    let run = Pod::new("- hosts: all\n  tasks:\n    - nosuchmodule: {}\n").run();
+    assert_eq!(run.reason(), "SyntaxError", "{}", run.log);
+    assert!(run.why().contains("nosuchmodule") && run.why().contains("deploy.yml:3"), "{}", run.why());
+}
+
+#[test]
+fn cancelled_after_the_step() {
+    let run = Pod::new(SLOW).start().until("first began").cancel("AfterStep").wait();
+    assert_eq!(
+        (run.code, run.verdict.result, run.reason()),
+        (Some(1), RunResult::Cancelled, "Cancelled"),
+        "{}",
+        run.log
+    );
+    assert_eq!(
+        run.states(),
+        [
+            ("First", StepState::Succeeded),
+            ("Second", StepState::Succeeded),
+            ("Third", StepState::Pending),
+            ("Fourth", StepState::Pending)
+        ]
+    );
+    assert_eq!(run.verdict.hosts.ok, 1);
+}
+
+#[test]
+fn cancelled_now() {
+    let running = Pod::new(SLOW).start().until("TASK [Third]");
+    let began = Instant::now();
+    let run = running.cancel("Now").wait();
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Cancelled, "Cancelled"), "{}", run.log);
+    assert_eq!(run.states()[2], ("Third", StepState::Cancelled));
+    assert_eq!(run.states()[3], ("Fourth", StepState::Pending));
+}
+
+#[test]
+fn nothing_outlives_a_run() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Daemon, shell: 'setsid sh -c \"trap : INT TERM; sleep 98765\" >/dev/null 2>&1 & true'}
+    - {name: Stubborn, shell: 'echo stubborn; trap : INT TERM; sleep 98764; sleep 98764'}
+";
+    let run = Pod::new(playbook).start().until("TASK [Stubborn]").cancel("Now").wait();
+    assert_eq!(run.verdict.result, RunResult::Cancelled);
+    for process in std::fs::read_dir("/proc").expect("processes").flatten() {
+        let command = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        assert!(!command.contains("98764") && !command.contains("98765"), "{command}");
+    }
+}
+
+#[test]
+fn a_run_that_takes_too_long() {
+    let run = Pod::new(SLOW).with("/timeoutSeconds", json!(4)).run();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Failed, "Timeout"), "{}", run.log);
+    let run = Pod::new(SLOW).answering(Answers::grant(Duration::from_secs(4))).run();
+    assert_eq!(run.reason(), "Timeout", "the server's deadline counts too: {}", run.log);
+}
+
+#[test]
+fn a_pod_that_is_stopped() {
+    let run = Pod::new(SLOW).start().until("TASK [Third]").terminate().wait();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Failed, "RunnerLost"), "{}", run.log);
+}
+
+#[test]
+fn secrets_are_hidden_everywhere() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: 'Show {{ canary }}', debug: {msg: 'raw {{ canary }} and {{ canary | b64encode }} and {{ canary | urlencode }}'}}
+    - {name: Templates are not run, assert: {that: \"template == '{' ~ '{ 1 + 1 }' ~ '}'\"}}
+    - {name: Newline stays, assert: {that: \"canary is search('\\n$', multiline=False)\"}}
+    - {name: Out, set_stats: {data: {token: '{{ canary | trim }}'}}}
+    - {name: Fail, fail: {msg: 'cannot sign in with {{ canary }}'}}
+";
+    let canary = "C4nary-\"quoted\"/ß";
+    let run = Pod::new(playbook)
+        .with("/credentials", json!({"variableSecrets": 1}))
+        .with_file("/run/fastdeploy/secrets/variables-0/canary", &format!("{canary}\n"))
+        .with_file("/run/fastdeploy/secrets/variables-0/template", "{{ 1 + 1 }}")
+        .with_file("/run/fastdeploy/secrets/variables-0/..2026/ignored-name", "x")
+        .run();
+    assert_eq!(run.reason(), "TaskFailed", "{}", run.log);
+    assert_eq!(run.states()[4].0, "Fail", "{}", run.log);
+    assert!(run.why().contains("cannot sign in with ********"), "{}", run.why());
+    assert_eq!(run.verdict.outputs["token"], "********");
+    let steps = serde_json::to_string(&run.steps).expect("steps");
+    for place in [&run.log, &run.message, &run.spool, &steps] {
+        assert!(place.contains("********") || place == &run.message);
+        for form in ["C4nary", "QzRuYXJ5", "quoted"] {
+            assert!(!place.contains(form), "{form} in\n{place}");
+        }
+    }
+}
+
+#[test]
+fn what_a_person_typed_is_no_template() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Say, debug: {msg: 'typed: {{ typed }}, deep: {{ deep.list[0] }}, kept: {{ kept }}'}}
+";
+    let run = Pod::new(playbook)
+        .with("/variables", json!({"typed": "from the author", "kept": "{{ 6 * 7 }}"}))
+        .with(
+            "/inputs",
+            json!({"typed": "{{ lookup('pipe','id') }}", "deep": {"list": ["{{ lookup('pipe','id') }}"]}}),
+        )
+        .run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert!(
+        run.log.contains("typed: {{ lookup('pipe','id') }}, deep: {{ lookup('pipe','id') }}, kept: 42"),
+        "{}",
+        run.log
+    );
+    assert!(!run.log.contains("uid="), "{}", run.log);
+}
+
+#[test]
+fn a_refused_claim_never_starts_ansible() {
+    for status in [403, 409] {
+        let run = Pod::new(FOUR).answering(Answers::refuse(status, "it is not your turn")).run();
+        assert_eq!(
+            (run.code, run.verdict.result, run.reason()),
+            (Some(1), RunResult::Failed, "ClaimRefused")
+        );
+        assert_eq!(run.why(), "it is not your turn");
+        assert!(!run.ansible_started());
+        assert!(run.events.is_empty());
+    }
+}
+
+#[test]
+fn an_api_that_is_away_is_waited_for() {
+    let running = four("true").answering(Answers::fail()).start().until("waiting for permission");
+    std::thread::sleep(Duration::from_millis(500));
+    let run = running.answer(Answers::grant(Duration::from_secs(60))).wait();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert!(run.claims > 2, "{}", run.claims);
+
+    let run = four("true")
+        .answering(Answers::fail())
+        .start()
+        .until("waiting for permission")
+        .cancel("AfterStep")
+        .wait();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Cancelled, "Cancelled"));
+    assert!(!run.ansible_started());
+}
+
+#[test]
+fn rescued_and_ignored_failures_are_no_failures() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - block:
+        - {name: Breaks, command: 'false'}
+      rescue:
+        - {name: Mends, debug: {msg: mended}}
+    - {name: Shrugged off, command: 'false', ignore_errors: true}
+    - {name: Left out, debug: {msg: 1}, when: false}
+    - {name: Goes on, debug: {msg: 1}, changed_when: true, notify: Told}
+  handlers:
+    - {name: Told, debug: {msg: told}}
+";
+    let run = Pod::new(playbook).run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert_eq!(
+        run.states(),
+        [
+            ("Breaks", StepState::Rescued),
+            ("Mends", StepState::Succeeded),
+            ("Shrugged off", StepState::Succeeded),
+            ("Left out", StepState::Skipped),
+            ("Goes on", StepState::Succeeded),
+            ("Told", StepState::Succeeded)
+        ]
+    );
+    let ignored =
+        run.events.iter().any(|e| matches!(&e.kind, Kind::HostResult { state: HostState::Ignored, .. }));
+    assert!(ignored);
+}
+
+#[test]
+fn a_server_that_cannot_be_reached() {
+    let run = four("true")
+        .with(
+            "/inventory",
+            json!({"inline": {"all": {"hosts": {"web1": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}}),
+        )
+        .run();
+    assert_eq!(run.reason(), "HostUnreachable", "{}", run.log);
+    assert_eq!(run.verdict.hosts.failed_names, ["web1"]);
+    // The first task runs here, not there.
+    assert_eq!(run.states()[1], ("Two", StepState::Unreachable));
+}
+
+#[test]
+fn a_playbook_that_is_not_there() {
+    let run = four("true").with("/playbook", json!("site.yml")).run();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Failed, "InvalidSpec"));
+    assert!(run.why().contains("it has: deploy.yml"), "{}", run.why());
+    assert!(matches!(run.events.last().expect("an end").kind, Kind::Finished { .. }));
+}
+
+#[test]
+fn awful_output_is_carried() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Long, debug: {msg: \"{{ 'x' * 10000000 }}\"}}
+    - {name: Many, debug: {msg: \"{{ range(100000) | list }}\"}}
+    - {name: Odd, debug: {msg: \"a\\0b\"}}
+";
+    let run = Pod::new(playbook).run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded);
+    assert!(run.log.contains("[line cut by fastDeploy]"));
+    assert!(run.log.contains("        99999"));
+    assert!(run.message.len() <= MAX_BYTES);
+    let mut next = 1;
+    for event in &run.events {
+        if let Kind::Output { first_line, text } = &event.kind {
+            assert_eq!(*first_line, next, "lines are numbered without gaps");
+            next += text.split('\n').count() as u64;
+        }
+    }
+    assert!(next > 100_000);
+}

@@ -1,0 +1,79 @@
+//! What holds for every status that anybody sees, in whatever story: the rules of kstatus, and that
+//! what was said once is not taken back.
+
+use crds::{
+    Deployment, Phase, Service,
+    kstatus::{Seen, check},
+};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+/// An object whose every state can be judged, by itself and against the one before.
+pub trait Ruled: Sized {
+    /// The rules that are broken, as sentences.
+    fn broken(before: Option<&Self>, now: &Self) -> Vec<String>;
+}
+
+impl Ruled for Service {
+    fn broken(before: Option<&Self>, now: &Self) -> Vec<String> {
+        let status = now.status.clone().unwrap_or_default();
+        let mut broken = check(Seen {
+            generation: now.metadata.generation.unwrap_or_default(),
+            deleted: now.metadata.deletion_timestamp.is_some(),
+            observed_generation: status.observed_generation,
+            conditions: &status.conditions,
+        });
+        let before = before.and_then(|before| before.status.clone()).unwrap_or_default();
+        if status.last_number < before.last_number {
+            broken.push(format!("lastNumber fell from {:?} to {:?}", before.last_number, status.last_number));
+        }
+        let live = |number: Option<&crds::service::Live>| number.map(|live| live.number);
+        if live(status.live.as_ref()) < live(before.live.as_ref()) {
+            broken.push(format!("live went back from {:?} to {:?}", before.live, status.live));
+        }
+        broken
+    }
+}
+
+impl Ruled for Deployment {
+    fn broken(before: Option<&Self>, now: &Self) -> Vec<String> {
+        let status = now.status.clone().unwrap_or_default();
+        let mut broken = check(Seen {
+            generation: now.metadata.generation.unwrap_or_default(),
+            deleted: now.metadata.deletion_timestamp.is_some(),
+            observed_generation: status.observed_generation,
+            conditions: &status.conditions,
+        });
+        let before = before.and_then(|before| before.status.clone()).unwrap_or_default();
+        if before.phase.is_some_and(Phase::is_terminal) && before.phase != status.phase {
+            broken.push(format!("phase changed from {:?} to {:?} after its end", before.phase, status.phase));
+        }
+        if before.number.is_some() && before.number != status.number {
+            broken.push(format!("number changed from {:?} to {:?}", before.number, status.number));
+        }
+        let failed = status.phase.is_some_and(|phase| phase.is_terminal() && phase != Phase::Succeeded);
+        if failed != status.failure.is_some() {
+            broken.push(format!("failure is {:?} with phase {:?}", status.failure, status.phase));
+        }
+        broken
+    }
+}
+
+impl Ruled for Pod {
+    fn broken(_: Option<&Self>, _: &Self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// No number was given twice. `all`: every Deployment that was ever seen.
+pub fn repeated_numbers(all: &[Deployment]) -> Vec<String> {
+    let mut given = std::collections::HashMap::new();
+    all.iter()
+        .filter_map(|run| {
+            let number = run.status.as_ref()?.number?;
+            let owner = run.owner_references().first().map(|owner| owner.uid.clone());
+            let other = given.insert((owner, run.spec.service.clone(), number), run.name_any())?;
+            Some(format!("#{number} was given to both {other} and {}", run.name_any()))
+        })
+        .collect()
+}
