@@ -123,14 +123,14 @@ impl Hands {
                     .map_err(|error| guarded("write a Deployment's status", error))?;
                 versions.insert(target.uid, written.resource_version().unwrap_or_default());
             }
-            Write::CreateDeployment(deployment) => self.create_deployment(&deployments(), *deployment).await?,
+            Write::CreateDeployment(deployment) => {
+                self.create_deployment(&deployments(), *deployment).await?
+            }
             Write::DeleteDeployment(target) => delete(&deployments(), target).await?,
-            Write::Adopt { target, service } => {
-                let owners: Vec<_> =
-                    service.iter().map(|s| owner_reference::<Service>(&s.name, &s.uid, true)).collect();
+            Write::Adopt { target, finalizers, owners } => {
                 let patch = json!({ "metadata": {
                     "resourceVersion": versions.get(&target.uid).cloned().or(target.resource_version),
-                    "finalizers": [names::FINALIZER_RUN],
+                    "finalizers": finalizers,
                     "ownerReferences": owners,
                 }});
                 let written = deployments()
@@ -175,7 +175,10 @@ impl Hands {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let name = deployment.name_any();
-                let there = api.get(&name).await.map_err(|source| Error::Kube { what: "read a Deployment", source })?;
+                let there = api
+                    .get(&name)
+                    .await
+                    .map_err(|source| Error::Kube { what: "read a Deployment", source })?;
                 let trigger = |d: &Deployment| d.annotations().get(names::ANNOTATION_TRIGGER).cloned();
                 if trigger(&there) == trigger(&deployment) {
                     Ok(())
@@ -211,10 +214,18 @@ impl Hands {
     }
 
     /// Bundles are shared: who comes second becomes an owner too.
-    async fn bundle(&self, subject: &Subject<'_>, namespace: &str, bundle: StoredBundle) -> Result<(), Error> {
+    async fn bundle(
+        &self,
+        subject: &Subject<'_>,
+        namespace: &str,
+        bundle: StoredBundle,
+    ) -> Result<(), Error> {
         let Subject::Deployment(deployment) = subject else { return Ok(()) };
-        let mut owner =
-            owner_reference::<Deployment>(&deployment.name_any(), &deployment.uid().unwrap_or_default(), false);
+        let mut owner = owner_reference::<Deployment>(
+            &deployment.name_any(),
+            &deployment.uid().unwrap_or_default(),
+            false,
+        );
         owner.controller = None;
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
         let config_map = ConfigMap {
@@ -242,8 +253,10 @@ impl Hands {
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(source) => return Err(Error::Kube { what: "create a bundle", source }),
         }
-        let there = api.get(&bundle.name).await.map_err(|source| Error::Kube { what: "read a bundle", source })?;
-        let same = there.data.as_ref().and_then(|data| data.get(protocol::pod::BUNDLE_KEY)) == Some(&bundle.content);
+        let there =
+            api.get(&bundle.name).await.map_err(|source| Error::Kube { what: "read a bundle", source })?;
+        let same =
+            there.data.as_ref().and_then(|data| data.get(protocol::pod::BUNDLE_KEY)) == Some(&bundle.content);
         if !same || there.immutable != Some(true) {
             return Err(Error::NotOurs { kind: "ConfigMap", name: bundle.name });
         }
@@ -252,7 +265,8 @@ impl Hands {
             return Ok(());
         }
         owners.push(owner);
-        let patch = json!({ "metadata": { "resourceVersion": there.resource_version(), "ownerReferences": owners } });
+        let patch =
+            json!({ "metadata": { "resourceVersion": there.resource_version(), "ownerReferences": owners } });
         let manager = PatchParams { field_manager: Some(names::OPERATOR.into()), ..PatchParams::default() };
         api.patch_metadata(&bundle.name, &manager, &Patch::Merge(patch))
             .await
@@ -267,7 +281,8 @@ impl Hands {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let name = job.name_any();
-                let there = api.get(&name).await.map_err(|source| Error::Kube { what: "read a Job", source })?;
+                let there =
+                    api.get(&name).await.map_err(|source| Error::Kube { what: "read a Job", source })?;
                 if there.owner_references().iter().any(|o| Some(&o.uid) == deployment.uid().as_ref()) {
                     Ok(())
                 } else {

@@ -19,7 +19,11 @@ pub struct Config {
     #[arg(long, env = "FASTDEPLOY_RUNNER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub runner_image_pull_policy: String,
     /// Base URL of the api-server's listener for claims, as a run's pod reaches it
-    #[arg(long, env = "FASTDEPLOY_RUNS_URL", default_value = "https://fastdeploy-runs.fastdeploy-system.svc:8443")]
+    #[arg(
+        long,
+        env = "FASTDEPLOY_RUNS_URL",
+        default_value = "https://fastdeploy-runs.fastdeploy-system.svc:8443"
+    )]
     pub runs_url: String,
     /// ConfigMap with the authority that signed that listener's certificate (key ca.crt)
     #[arg(long, env = "FASTDEPLOY_CA_CONFIGMAP", default_value = "fastdeploy-ca")]

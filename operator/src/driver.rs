@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
-        Controller, Config as ControllerConfig,
+        Config as ControllerConfig, Controller,
         controller::{Action, Error as ControllerError},
         reflector::ObjectRef,
         watcher,

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    Reason, Service,
-    duration,
+    Reason, Service, duration,
     service::{KeyRef, Trust},
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -126,7 +125,9 @@ pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, F
     check_form(service)?;
 
     let secret_inventory = match &inventory {
-        Inventory::Secret(file) => Some(mac(key, secret_value(named, spec.inventory.secret_ref.as_ref(), file))),
+        Inventory::Secret(file) => {
+            Some(mac(key, secret_value(named, spec.inventory.secret_ref.as_ref(), file)))
+        }
         _ => None,
     };
     let digest = digest(&json!({
@@ -168,12 +169,16 @@ pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, F
 /// Freezes a wanted run with the answers of the form.
 pub fn freeze(mut wanted: WantedRun, inputs: BTreeMap<String, Value>) -> Result<StoredBundle, Fault> {
     wanted.bundle.inputs = inputs;
-    let content = serde_json_canonicalizer::to_string(&wanted.bundle)
-        .map_err(|error| Fault::new(Reason::InvalidSpec, format!("the run cannot be written down: {error}")))?;
+    let content = serde_json_canonicalizer::to_string(&wanted.bundle).map_err(|error| {
+        Fault::new(Reason::InvalidSpec, format!("the run cannot be written down: {error}"))
+    })?;
     if content.len() > 900_000 {
         return Err(Fault::new(
             Reason::InvalidSpec,
-            format!("source and variables are {} kB in all; at most 900 kB fit into a run", content.len() / 1_000),
+            format!(
+                "source and variables are {} kB in all; at most 900 kB fit into a run",
+                content.len() / 1_000
+            ),
         ));
     }
     let name = crds::names::bundle(&content);
@@ -197,7 +202,8 @@ fn check_existence(service: &Service, named: &Named) -> Result<(), Fault> {
     let source = service.spec.source.config_map.as_ref().map(|r| r.name.as_str());
     for name in config_maps {
         if named.config_maps.get(&name).is_none_or(Option::is_none) {
-            let reason = if source == Some(name.as_str()) { Reason::SourceNotFound } else { Reason::SecretMissing };
+            let reason =
+                if source == Some(name.as_str()) { Reason::SourceNotFound } else { Reason::SecretMissing };
             return Err(Fault::new(reason, format!("ConfigMap {name} is not in this namespace")));
         }
     }
@@ -237,10 +243,10 @@ fn source(service: &Service, named: &Named) -> Result<(BTreeMap<String, String>,
         (None, Some(reference)) => (config_map_data(named, &reference.name), reference.name.clone()),
         _ => return Err(Fault::new(Reason::InvalidSpec, "source: write exactly one of inline or configMap")),
     };
-    let hash = Sha256::digest(
-        serde_json_canonicalizer::to_vec(&files)
-            .map_err(|error| Fault::new(Reason::InvalidSpec, format!("the source cannot be hashed: {error}")))?,
-    );
+    let hash =
+        Sha256::digest(serde_json_canonicalizer::to_vec(&files).map_err(|error| {
+            Fault::new(Reason::InvalidSpec, format!("the source cannot be hashed: {error}"))
+        })?);
     Ok((files, format!("{origin}@sha256:{}", &hex::encode(hash)[..12])))
 }
 
@@ -253,11 +259,7 @@ fn key<'a, V>(reference: &KeyRef, data: &'a BTreeMap<String, V>, what: &str) -> 
             .map(|(key, _)| key.as_str())
             .ok_or_else(|| fault(format!("{what} {} has no key {key}", reference.name))),
         None if data.len() == 1 => Ok(data.keys().next().expect("there is one").as_str()),
-        None => Err(fault(format!(
-            "{what} {} has {} keys; name one with key:",
-            reference.name,
-            data.len()
-        ))),
+        None => Err(fault(format!("{what} {} has {} keys; name one with key:", reference.name, data.len()))),
     }
 }
 
@@ -317,7 +319,9 @@ fn variables(service: &Service, named: &Named, key: &[u8]) -> Result<Variables, 
         } else {
             Err(Fault::new(
                 Reason::InvalidSpec,
-                format!("{origin}: {name} cannot be a variable; write letters, digits and _, not a digit first"),
+                format!(
+                    "{origin}: {name} cannot be a variable; write letters, digits and _, not a digit first"
+                ),
             ))
         }
     };
@@ -454,13 +458,41 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         for (spec, reason, word) in [
-            ("{source: {configMap: {name: gone}}, playbook: d.yml, inventory: {local: true}}", Reason::SourceNotFound, "ConfigMap gone"),
-            ("{source: {inline: {a.yml: x}}, playbook: b.yml, inventory: {local: true}}", Reason::InvalidSpec, "b.yml is not in the source; it has a.yml"),
-            ("{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {path: hosts}}", Reason::InvalidSpec, "inventory.path: hosts"),
-            ("{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, credentials: {ssh: {secretRef: {name: k}}}}", Reason::SecretMissing, "Secret k"),
-            ("{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, variables: {a-b: 1}}", Reason::InvalidSpec, "a-b cannot be a variable"),
-            ("{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, inputs: [{name: n, type: number, default: many}]}", Reason::InvalidSpec, "inputs.n.default"),
-            ("{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, inputs: [{name: n, type: text, pattern: '('}]}", Reason::InvalidSpec, "inputs.n.pattern"),
+            (
+                "{source: {configMap: {name: gone}}, playbook: d.yml, inventory: {local: true}}",
+                Reason::SourceNotFound,
+                "ConfigMap gone",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: b.yml, inventory: {local: true}}",
+                Reason::InvalidSpec,
+                "b.yml is not in the source; it has a.yml",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {path: hosts}}",
+                Reason::InvalidSpec,
+                "inventory.path: hosts",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, credentials: {ssh: {secretRef: {name: k}}}}",
+                Reason::SecretMissing,
+                "Secret k",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, variables: {a-b: 1}}",
+                Reason::InvalidSpec,
+                "a-b cannot be a variable",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, inputs: [{name: n, type: number, default: many}]}",
+                Reason::InvalidSpec,
+                "inputs.n.default",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, inputs: [{name: n, type: text, pattern: '('}]}",
+                Reason::InvalidSpec,
+                "inputs.n.pattern",
+            ),
         ] {
             let fault = want(&service(spec), &Named::default(), b"k").unwrap_err();
             assert_eq!(fault.reason, reason, "{}", fault.message);

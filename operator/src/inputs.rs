@@ -6,10 +6,7 @@ use crds::service::{Input, InputType};
 use serde_json::{Value, json};
 
 /// Checks answers against the form and fills in defaults. The sentence says what to write instead.
-pub fn fill_in(
-    form: &[Input],
-    answers: &BTreeMap<String, Value>,
-) -> Result<BTreeMap<String, Value>, String> {
+pub fn fill_in(form: &[Input], answers: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, String> {
     if let Some(unknown) = answers.keys().find(|name| form.iter().all(|input| input.name != **name)) {
         let names: Vec<_> = form.iter().map(|input| input.name.as_str()).collect();
         return Err(if names.is_empty() {

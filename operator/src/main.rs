@@ -34,19 +34,25 @@ async fn main() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "info,kube_runtime=warn,kube_client=warn".into());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    if config.log_format == "json" { logs.json().init() } else { logs.init() }
+    if config.log_format == "json" {
+        logs.json().init()
+    } else {
+        logs.init()
+    }
     // Two TLS back-ends may be compiled in by dependencies; say which one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let client = Client::try_default().await?;
-    let (clock, metrics, ready) = (clock::Clock::system(), metrics::Metrics::default(), health::Ready::default());
+    let (clock, metrics, ready) =
+        (clock::Clock::system(), metrics::Metrics::default(), health::Ready::default());
     let health = tokio::spawn(health::serve(config.metrics_address, ready.clone(), metrics.clone()));
     let digest_key = installation::digest_key(&client, &config.namespace).await?;
     ready.set();
 
     let mut election =
         leader::Election::new(client.clone(), &config.namespace, config.identity.clone(), clock.clone());
-    let reporter = Reporter { controller: "fastdeploy-operator".into(), instance: Some(config.identity.clone()) };
+    let reporter =
+        Reporter { controller: "fastdeploy-operator".into(), instance: Some(config.identity.clone()) };
     let hands = act::Hands {
         client: client.clone(),
         clock: clock.clone(),

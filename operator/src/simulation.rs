@@ -128,7 +128,8 @@ impl World {
 
     fn service_plan(&self) -> crate::plan::Plan {
         let active = self.service.status.as_ref().and_then(|s| s.active.clone());
-        let of_active = |pod: &&Pod| active.as_ref().is_some_and(|a| pod.labels()[names::LABEL_DEPLOYMENT] == a.name);
+        let of_active =
+            |pod: &&Pod| active.as_ref().is_some_and(|a| pod.labels()[names::LABEL_DEPLOYMENT] == a.name);
         let observed = service::decide::Observed {
             now: self.now,
             deployments: self.deployments.values().cloned().collect(),
@@ -163,12 +164,14 @@ impl World {
         let jobs: Vec<Job> = self.jobs.values().cloned().collect();
         for job in jobs {
             let name = job.name_any();
-            let counted = job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) + s.succeeded.unwrap_or(0) > 0);
+            let counted =
+                job.status.as_ref().is_some_and(|s| s.failed.unwrap_or(0) + s.succeeded.unwrap_or(0) > 0);
             if counted || self.pods.values().any(|pod| pod.owner_references()[0].name == name) {
                 continue;
             }
             let uid = format!("pod-{}", self.tick());
-            let owner = OwnerReference { name, uid: job.uid().unwrap_or_default(), ..OwnerReference::default() };
+            let owner =
+                OwnerReference { name, uid: job.uid().unwrap_or_default(), ..OwnerReference::default() };
             let pod = Pod {
                 metadata: ObjectMeta {
                     name: Some(uid.clone()),
@@ -223,8 +226,12 @@ impl History {
                 world.service.metadata.resource_version = Some(world.tick());
             }
             Step::Ask => {
-                let spec =
-                    DeploymentSpec { service: "blog".into(), reason: None, inputs: BTreeMap::new(), cancel: None };
+                let spec = DeploymentSpec {
+                    service: "blog".into(),
+                    reason: None,
+                    inputs: BTreeMap::new(),
+                    cancel: None,
+                };
                 let deployment = Deployment::new(&format!("by-hand-{}", world.clock), spec);
                 self.create(deployment);
             }
@@ -283,11 +290,25 @@ impl History {
             Step::Wait(seconds) => {
                 world.now += SignedDuration::from_secs(i64::from(*seconds));
                 // The runner enforces its deadline itself.
-                let late: Vec<_> = world.pods.values().filter(|pod| {
-                    let of_pod = |d: &&Deployment| d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref());
-                    let run = world.deployments.values().find(of_pod).and_then(|d| d.status.as_ref()?.run.clone());
-                    run.is_some_and(|run| run.deadline.is_some_and(|deadline| world.now >= deadline))
-                }).map(ResourceExt::name_any).collect();
+                let late: Vec<_> = world
+                    .pods
+                    .values()
+                    .filter(|pod| {
+                        let of_pod = |d: &&Deployment| {
+                            d.status
+                                .as_ref()
+                                .and_then(|s| s.run.as_ref())
+                                .is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref())
+                        };
+                        let run = world
+                            .deployments
+                            .values()
+                            .find(of_pod)
+                            .and_then(|d| d.status.as_ref()?.run.clone());
+                        run.is_some_and(|run| run.deadline.is_some_and(|deadline| world.now >= deadline))
+                    })
+                    .map(ResourceExt::name_any)
+                    .collect();
                 for pod in late {
                     self.end(&pod, false);
                 }
@@ -326,7 +347,8 @@ impl History {
             return;
         }
         self.world.deployments.remove(name);
-        let jobs: Vec<_> = self.world.jobs.keys().filter(|job| job.starts_with(&format!("{name}-a"))).cloned().collect();
+        let jobs: Vec<_> =
+            self.world.jobs.keys().filter(|job| job.starts_with(&format!("{name}-a"))).cloned().collect();
         for job in jobs {
             self.delete_job(&job);
         }
@@ -334,7 +356,13 @@ impl History {
 
     fn delete_job(&mut self, name: &str) {
         self.world.jobs.remove(name);
-        let pods: Vec<_> = self.world.pods.iter().filter(|(_, pod)| pod.owner_references()[0].name == name).map(|(key, _)| key.clone()).collect();
+        let pods: Vec<_> = self
+            .world
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.owner_references()[0].name == name)
+            .map(|(key, _)| key.clone())
+            .collect();
         for pod in pods {
             self.end(&pod, false);
             self.world.pods.remove(&pod);
@@ -351,7 +379,9 @@ impl History {
         let attempt: u32 = pod.labels()[names::LABEL_ATTEMPT].parse().expect("a number");
         let active = world.service.status.as_ref().and_then(|s| s.active.clone());
         let version = (world.clock + 1).to_string();
-        let Some(deployment) = world.deployments.get_mut(&pod.labels()[names::LABEL_DEPLOYMENT]) else { return };
+        let Some(deployment) = world.deployments.get_mut(&pod.labels()[names::LABEL_DEPLOYMENT]) else {
+            return;
+        };
         let status = deployment.status.clone().unwrap_or_default();
         let granted = deployment.metadata.deletion_timestamp.is_none()
             && deployment.spec.cancel.is_none()
@@ -407,7 +437,13 @@ impl History {
         }
     }
 
-    fn carry_out(&mut self, service_version: &Option<String>, of: Option<&str>, writes: Vec<Write>, cut: usize) {
+    fn carry_out(
+        &mut self,
+        service_version: &Option<String>,
+        of: Option<&str>,
+        writes: Vec<Write>,
+        cut: usize,
+    ) {
         let mut versions = BTreeMap::new();
         for write in writes.into_iter().take(cut) {
             if !self.write(service_version, of, &mut versions, write) {
@@ -445,19 +481,24 @@ impl History {
             }
             Write::CreateDeployment(deployment) => self.create(*deployment),
             Write::DeleteDeployment(target) => {
-                if self.world.deployments.get(&target.name).is_some_and(|d| d.uid().as_ref() == Some(&target.uid)) {
+                if self
+                    .world
+                    .deployments
+                    .get(&target.name)
+                    .is_some_and(|d| d.uid().as_ref() == Some(&target.uid))
+                {
                     self.delete_deployment(&target.name);
                 }
             }
-            Write::Adopt { target, .. } => {
+            Write::Adopt { target, finalizers, owners } => {
                 let expected = versions.get(&target.uid).cloned().or(target.resource_version);
                 let version = self.world.tick();
                 let Some(there) = self.world.deployments.get_mut(&target.name) else { return false };
                 if there.metadata.resource_version != expected {
                     return false;
                 }
-                there.metadata.finalizers = Some(vec![names::FINALIZER_RUN.into()]);
-                there.metadata.owner_references = Some(vec![OwnerReference { uid: "service".into(), ..OwnerReference::default() }]);
+                there.metadata.finalizers = Some(finalizers);
+                there.metadata.owner_references = Some(owners);
                 there.metadata.resource_version = Some(version.clone());
                 versions.insert(target.uid, version);
             }
@@ -485,7 +526,12 @@ impl History {
                 }
             }
             Write::DeleteJob(target) => {
-                if self.world.jobs.get(&target.name).is_some_and(|job| job.uid().as_ref() == Some(&target.uid)) {
+                if self
+                    .world
+                    .jobs
+                    .get(&target.name)
+                    .is_some_and(|job| job.uid().as_ref() == Some(&target.uid))
+                {
                     self.delete_job(&target.name);
                 }
             }
@@ -508,7 +554,12 @@ impl History {
     fn check(&mut self) {
         let world = &self.world;
         let at_work = world.pods.values().filter(|pod| {
-            let claimed = |d: &Deployment| d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref());
+            let claimed = |d: &Deployment| {
+                d.status
+                    .as_ref()
+                    .and_then(|s| s.run.as_ref())
+                    .is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref())
+            };
             !lock::pod_ended(pod) && world.deployments.values().any(claimed)
         });
         assert!(at_work.count() <= 1, "two runs of one Service are on at once");
@@ -560,7 +611,9 @@ impl History {
                 self.happen(&Step::Wait(700));
                 let plan = self.world.service_plan();
                 let names: Vec<_> = self.world.deployments.keys().cloned().collect();
-                if plan.writes.is_empty() && names.iter().all(|n| self.world.deployment_plan(n).writes.is_empty()) {
+                if plan.writes.is_empty()
+                    && names.iter().all(|n| self.world.deployment_plan(n).writes.is_empty())
+                {
                     return;
                 }
             }

@@ -2,7 +2,7 @@
 //! is [`crate::act`]'s. Any plan may be cut off after any write: the next pass starts from nothing.
 
 use crds::{DeploymentStatus, Reason, ServiceStatus};
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerReference};
 
 use crate::frozen::StoredBundle;
 
@@ -29,12 +29,14 @@ pub enum Write {
     CreateDeployment(Box<crds::Deployment>),
     /// A history entry that is no longer kept.
     DeleteDeployment(Target),
-    /// Finalizer and owner of a Deployment that is about to run.
+    /// Finalizer and owner of a Deployment that is about to run, added to those that it has.
     Adopt {
         /// Which.
         target: Target,
-        /// Its Service, as owner; none if the Service is gone.
-        service: Option<Owner>,
+        /// All its finalizers.
+        finalizers: Vec<String>,
+        /// All its owners.
+        owners: Vec<OwnerReference>,
     },
     /// The run has surely ended: deleting may go on.
     RemoveFinalizer(Target),
@@ -73,15 +75,6 @@ pub struct Target {
     pub uid: String,
     /// The version that the decision was made on.
     pub resource_version: Option<String>,
-}
-
-/// An owner reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Its name.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
 }
 
 impl Write {

@@ -165,13 +165,16 @@ pub fn pack_steps(steps: &[Step], max_bytes: usize) -> String {
     let (mut low, mut high) = (0, steps.len());
     while low < high {
         let middle = usize::midpoint(low, high);
-        if packed_without(middle).len() <= max_bytes {
+        if packed_without(middle).is_some_and(|packed| packed.len() <= max_bytes) {
             high = middle;
         } else {
             low = middle + 1;
         }
     }
-    (low..=steps.len()).map(packed_without).find(|packed| packed.len() <= max_bytes).unwrap_or_default()
+    (low..=steps.len())
+        .filter_map(packed_without)
+        .find(|packed| packed.len() <= max_bytes)
+        .unwrap_or_default()
 }
 
 /// The steps that [`pack_steps`] kept. Garbage and what would inflate beyond
@@ -210,16 +213,14 @@ fn worth(step: &Step) -> u8 {
     }
 }
 
-fn pack(steps: &[&Step]) -> String {
+/// Nothing where nobody would unpack it.
+fn pack(steps: &[&Step]) -> Option<String> {
     if steps.is_empty() {
-        return String::new();
+        return Some(String::new());
     }
     let json = serde_json::to_vec(steps).expect("steps are plain data");
-    if json.len() > MAX_UNPACKED_BYTES {
-        // Nobody would unpack it.
-        return "!".repeat(json.len());
-    }
-    STANDARD_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(&json, 9))
+    (json.len() <= MAX_UNPACKED_BYTES)
+        .then(|| STANDARD_NO_PAD.encode(miniz_oxide::deflate::compress_to_vec(&json, 9)))
 }
 
 #[cfg(test)]

@@ -207,21 +207,21 @@ mod tests {
     use super::*;
     use crate::callback::Counts;
 
-    fn stats(ok: u64, failures: u64, unreachable: u64) -> Option<BTreeMap<String, Counts>> {
-        Some(BTreeMap::from([("web1".to_owned(), Counts { ok, failures, unreachable })]))
+    fn stats(ok: u64, failures: u64, unreachable: u64) -> BTreeMap<String, Counts> {
+        BTreeMap::from([("web1".to_owned(), Counts { ok, failures, unreachable })])
     }
 
-    fn first(unreachable: bool, message: &str) -> Option<FirstFailure> {
+    fn first(unreachable: bool, message: &str) -> FirstFailure {
         let (step, host) = ("Install".to_owned(), "web1".to_owned());
-        Some(FirstFailure { step, host, message: message.to_owned(), unreachable })
+        FirstFailure { step, host, message: message.to_owned(), unreachable }
     }
 
     fn done() -> Seen {
-        Seen { stats: stats(3, 0, 0), reported: true, worked: 3, results: 3, ..Seen::default() }
+        Seen { stats: Some(stats(3, 0, 0)), reported: true, worked: 3, results: 3, ..Seen::default() }
     }
 
     fn facts_only() -> Seen {
-        Seen { stats: stats(1, 0, 0), reported: true, ..Seen::default() }
+        Seen { stats: Some(stats(1, 0, 0)), reported: true, ..Seen::default() }
     }
 
     struct Case {
@@ -265,8 +265,8 @@ mod tests {
         let nothing =
             || Seen { stats: Some(BTreeMap::new()), no_hosts: vec!["web".to_owned()], ..Seen::default() };
         let failure = |unreachable: bool, message: &str| Seen {
-            stats: stats(1, u64::from(!unreachable), unreachable.into()),
-            first_failure: first(unreachable, message),
+            stats: Some(stats(1, u64::from(!unreachable), unreachable.into())),
+            first_failure: Some(first(unreachable, message)),
             ..Seen::default()
         };
         let table = [
@@ -409,7 +409,7 @@ mod tests {
                 "11",
             ),
             (
-                case("plugin stumbled", 2, Seen { stats: stats(1, 1, 0), ..Seen::default() }),
+                case("plugin stumbled", 2, Seen { stats: Some(stats(1, 1, 0)), ..Seen::default() }),
                 Failed,
                 "TaskFailed",
                 "last lines",
@@ -425,7 +425,8 @@ mod tests {
 
     #[test]
     fn a_failed_task_names_step_and_server() {
-        let seen = Seen { stats: stats(1, 1, 0), first_failure: first(false, "no"), ..Seen::default() };
+        let seen =
+            Seen { stats: Some(stats(1, 1, 0)), first_failure: Some(first(false, "no")), ..Seen::default() };
         let (_, failure) = ended(&case("task", 2, seen));
         let failure = failure.expect("a failure");
         assert_eq!((failure.step.as_deref(), failure.host.as_deref()), (Some("Install"), Some("web1")));

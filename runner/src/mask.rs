@@ -292,8 +292,8 @@ mod tests {
             "pa%22ss%20w%c3%b6rd/x",
             "pa%22ss+w%C3%B6rd%2Fx",
         ] {
-            let masked = masker.mask(text);
-            assert!(masked.contains(MASK) && !masked.contains("ss"), "{text} → {masked}");
+            let shown = masker.mask(text);
+            assert!(shown.contains(MASK) && !shown.contains("ss"), "{text} → {shown}");
         }
     }
 
@@ -302,8 +302,8 @@ mod tests {
         let masker = masker(&["hunter2hunter2"]);
         for around in ["", "u:", "user:", "me:"] {
             let encoded = STANDARD.encode(format!("{around}hunter2hunter2 and more"));
-            let masked = masker.mask(&encoded).into_owned();
-            assert!(masked.contains(MASK), "{around}: {masked}");
+            let shown = masker.mask(&encoded).into_owned();
+            assert!(shown.contains(MASK), "{around}: {shown}");
         }
     }
 
@@ -357,8 +357,8 @@ mod tests {
     fn a_long_value_is_hidden_piece_by_piece() {
         let value: String = (0..PIECE * 2 + 10).map(|n| char::from(b'!' + (n * n % 89) as u8)).collect();
         let masker = masker(&[&value]);
-        let masked = masker.mask(&value).into_owned();
-        assert!(masked.len() < 20, "{} left", masked.len());
+        let shown = masker.mask(&value).into_owned();
+        assert!(shown.len() < 20, "{} left", shown.len());
         let base64 = STANDARD.encode(&value);
         assert!(masker.mask(&base64).len() < 40);
     }

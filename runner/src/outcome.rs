@@ -36,7 +36,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Ansible was never started.
-    pub fn stopped(stop: Stop) -> Self {
+    pub fn stopped(stop: &Stop) -> Self {
         let result = if stop.reason == failure::CANCELLED { RunResult::Cancelled } else { RunResult::Failed };
         Self {
             result,
@@ -139,7 +139,7 @@ mod tests {
             exit_code: Some(2),
             started_at: Some(Timestamp::UNIX_EPOCH),
             finished_at: Some(Timestamp::UNIX_EPOCH),
-            ..Outcome::stopped(Stop::invalid(""))
+            ..Outcome::stopped(&Stop::invalid(""))
         }
     }
 

@@ -73,7 +73,7 @@ pub fn run(paths: &Paths) -> RunResult {
     let outcome = straight_line(paths, &instance, &masker, tell, &inputs).unwrap_or_else(|mut stop| {
         stop.message = masker.mask(&stop.message).into_owned();
         eprintln!("fastdeploy: {stop}");
-        Outcome::stopped(stop)
+        Outcome::stopped(&stop)
     });
     outcome.write(&paths.termination_log(), &instance);
     outcome.result
@@ -105,7 +105,7 @@ fn straight_line(
         Err(mut stop) => {
             stop.message = masker.mask(&stop.message).into_owned();
             eprintln!("fastdeploy: {stop}");
-            Outcome::stopped(stop)
+            Outcome::stopped(&stop)
         }
     };
     append(&mut spool, Kind::Finished { result: outcome.result, hosts: outcome.hosts.clone() });
@@ -297,7 +297,7 @@ impl Run<'_> {
                 }
             }
             Err(error) => {
-                eprintln!("fastdeploy: failed to understand a line of the callback plugin: {error}")
+                eprintln!("fastdeploy: failed to understand a line of the callback plugin: {error}");
             }
         }
     }

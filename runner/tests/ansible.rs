@@ -247,7 +247,7 @@ fn a_refused_claim_never_starts_ansible() {
 fn an_api_that_is_away_is_waited_for() {
     let running = four("true").answering(Answers::fail()).start().until("waiting for permission");
     std::thread::sleep(Duration::from_millis(500));
-    let run = running.answer(Answers::grant(Duration::from_secs(60))).wait();
+    let run = running.answer(Answers::grant(Duration::from_mins(1))).wait();
     assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
     assert!(run.claims > 2, "{}", run.claims);
 

@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 use crds::{Deployment, Phase};
 
 /// Both are the same.
-pub fn same<A: Debug + PartialEq<B>, B: Debug>(what: &str, seen: A, expected: B) -> Result<()> {
+// By value, so that stories read well.
+#[allow(clippy::needless_pass_by_value)]
+pub fn same<T: Debug + PartialEq>(what: &str, seen: T, expected: T) -> Result<()> {
     ensure!(seen == expected, "{what}: expected {expected:?}, saw {seen:?}");
     Ok(())
 }
@@ -30,7 +32,9 @@ pub fn ended(run: &Deployment, phase: Phase, reason: &str) -> Result<()> {
     )?;
     ensure!(status.finished_at.is_some(), "expected finishedAt on a Deployment that has ended, saw none");
     if phase != Phase::Succeeded {
-        let Some(failure) = failure else { anyhow::bail!("expected status.failure with {phase:?}, saw none") };
+        let Some(failure) = failure else {
+            anyhow::bail!("expected status.failure with {phase:?}, saw none")
+        };
         same("failure.reason", failure.reason.as_str(), reason)?;
         ensure!(!failure.message.is_empty(), "expected failure.message to say something, saw nothing");
         ensure!(!failure.hint.is_empty(), "expected failure.hint to say what to do, saw nothing");

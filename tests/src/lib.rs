@@ -18,8 +18,9 @@ mod watched;
 pub use anyhow::{Context, Result, bail, ensure};
 pub use expect::{holds, same};
 pub use manifest::{deployment, service};
+pub use rules::Ruled;
 pub use servers::Servers;
-pub use story::Story;
+pub use story::{Outcome, Story, phase};
 pub use watched::Watched;
 
 /// The namespace that fastDeploy is installed in.

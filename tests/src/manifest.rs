@@ -26,6 +26,8 @@ pub fn deployment(name: &str, service: &str) -> Manifest {
     }))
 }
 
+// Builders: whoever drops one notices, because nothing is applied.
+#[allow(clippy::return_self_not_must_use)]
 impl Manifest {
     /// From YAML.
     pub fn yaml(text: &str) -> Self {

@@ -5,13 +5,18 @@ use crds::{
     Deployment, Phase, Service,
     kstatus::{Seen, check},
 };
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
+};
 use kube::ResourceExt;
 
 /// An object whose every state can be judged, by itself and against the one before.
 pub trait Ruled: Sized {
     /// The rules that are broken, as sentences.
-    fn broken(before: Option<&Self>, now: &Self) -> Vec<String>;
+    fn broken(_before: Option<&Self>, _now: &Self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Ruled for Service {
@@ -59,11 +64,10 @@ impl Ruled for Deployment {
     }
 }
 
-impl Ruled for Pod {
-    fn broken(_: Option<&Self>, _: &Self) -> Vec<String> {
-        Vec::new()
-    }
-}
+/// Kubernetes' own keep rules of their own.
+impl Ruled for Pod {}
+impl Ruled for Job {}
+impl Ruled for ConfigMap {}
 
 /// No number was given twice. `all`: every Deployment that was ever seen.
 pub fn repeated_numbers(all: &[Deployment]) -> Vec<String> {

@@ -18,17 +18,35 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::{dump, kubectl, manifest::Manifest, watched::Watched};
+use crate::{dump, kubectl, manifest::Manifest, rules::Ruled, watched::Watched};
 
 /// Nothing in a story takes longer than this without being wrong, on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(120);
-const WHOLE_STORY: Duration = Duration::from_secs(480);
+const PATIENCE: Duration = Duration::from_mins(2);
+const WHOLE_STORY: Duration = Duration::from_mins(8);
 /// Runs of Ansible at a time that leave the timings of others alone.
 const SIDE_BY_SIDE: usize = 4;
 
 /// Stories that break something shared are alone; all others run side by side.
 static SHARED: RwLock<()> = RwLock::const_new(());
 static ROOM: Semaphore = Semaphore::const_new(SIDE_BY_SIDE);
+
+/// How a story ends: well, or with words for people instead of a backtrace.
+pub type Outcome = Result<(), Failure>;
+
+/// What was expected, and what was seen.
+pub struct Failure(String);
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
 
 /// A story's world.
 pub struct Story {
@@ -48,19 +66,19 @@ pub struct Story {
 
 impl Story {
     /// Tells a story, beside others.
-    pub async fn tell(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub async fn tell(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
         let _shared = SHARED.read().await;
-        let _room = ROOM.acquire().await?;
+        let _room = ROOM.acquire().await.context("never closed")?;
         Self::told(name, story).await
     }
 
     /// Tells a story that breaks what others need, alone.
-    pub async fn tell_alone(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub async fn tell_alone(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
         let _alone = SHARED.write().await;
         Self::told(name, story).await
     }
 
-    async fn told(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
+    async fn told(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
         let began = Instant::now();
         let told = Self::begin(name).await?;
         let whole = AssertUnwindSafe(tokio::time::timeout(WHOLE_STORY, story(&told))).catch_unwind();
@@ -77,12 +95,16 @@ impl Story {
         if outcome.is_err() {
             eprintln!("{}", dump::dump(&told.client, &told.namespace, &told.pods).await);
         }
-        eprintln!("story {name}: {} after {:.1?}", if outcome.is_ok() { "told" } else { "FAILED" }, began.elapsed());
+        eprintln!(
+            "story {name}: {} after {:.1?}",
+            if outcome.is_ok() { "told" } else { "FAILED" },
+            began.elapsed()
+        );
         if std::env::var_os("KEEP").is_none() {
             let namespaces = Api::<Namespace>::all(told.client.clone());
             let _ = namespaces.delete(&told.namespace, &DeleteParams::background()).await;
         }
-        outcome
+        outcome.map_err(Into::into)
     }
 
     async fn begin(name: &str) -> Result<Self> {
@@ -94,12 +116,13 @@ impl Story {
             "generateName": format!("story-{name}-"),
             "labels": {"fastdeploy.dev/test": name, "pod-security.kubernetes.io/enforce": "restricted"},
         }}))?;
-        let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+        let created =
+            Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
         let namespace = created.name_any();
         Ok(Self {
-            services: Watched::start(&client, &namespace),
-            deployments: Watched::start(&client, &namespace),
-            pods: Watched::start(&client, &namespace),
+            services: Watched::start(&client, &namespace, ""),
+            deployments: Watched::start(&client, &namespace, ""),
+            pods: Watched::start(&client, &namespace, ""),
             applied: Mutex::default(),
             client,
             namespace,
@@ -168,7 +191,8 @@ impl Story {
         let is = |service: &Service| {
             let status = service.status.clone().unwrap_or_default();
             let has = |type_, state: &str| {
-                conditions::find(&status.conditions, type_).is_some_and(|c| c.status == state && c.reason == reason)
+                conditions::find(&status.conditions, type_)
+                    .is_some_and(|c| c.status == state && c.reason == reason)
             };
             has(conditions::READY, ready) && has(conditions::IN_SYNC, in_sync)
         };
@@ -182,14 +206,14 @@ impl Story {
         what: &str,
         mut enough: impl FnMut(&Deployment) -> bool,
     ) -> Result<Deployment> {
-        let judge = |now: &BTreeMap<String, Deployment>| {
-            let run = now.get(name)?;
-            if enough(run) { Some(Ok(run.clone())) } else { is_over(run).then(|| Err(run.clone())) }
+        let mut good = false;
+        let judge = |run: &Deployment| {
+            good = enough(run);
+            good || is_over(run)
         };
-        match self.deployments.find(&format!("Deployment {name}: {what}"), PATIENCE, judge).await? {
-            Ok(run) => Ok(run),
-            Err(run) => bail!("Deployment {name}: expected {what}, but it ended: {}", short(&run)),
-        }
+        let run = self.deployments.until(name, what, PATIENCE, judge).await?;
+        ensure!(good, "Deployment {name}: expected {what}, but it ended: {}", short(&run));
+        Ok(run)
     }
 
     /// Waits until Ansible runs.
@@ -227,11 +251,12 @@ impl Story {
     /// Waits until a run's task has said this on the pod's log.
     pub async fn says(&self, run: &str, text: &str) -> Result<()> {
         use futures::{AsyncBufReadExt, TryStreamExt};
-        let pod = self.pod_of(run, "started", |pod| started(pod)).await?.name_any();
+        let pod = self.pod_of(run, "started", started).await?.name_any();
         let follow = kube::api::LogParams { follow: true, ..Default::default() };
         let api = self.api::<Pod>();
         let said = async {
-            let mut lines = api.log_stream(&pod, &follow).await?.lines();
+            let log = std::pin::pin!(api.log_stream(&pod, &follow).await?);
+            let mut lines = log.lines();
             while let Some(line) = lines.try_next().await? {
                 if line.contains(text) {
                     return Ok(());
@@ -267,6 +292,22 @@ impl Story {
         Ok(self.api::<K>().list(&ListParams::default().labels(labels)).await?.items.len())
     }
 
+    /// Waits until there is no object of a kind any more.
+    pub async fn gone<K>(&self, labels: &str) -> Result<()>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Ruled
+            + Send
+            + 'static,
+    {
+        let watched = Watched::<K>::start(&self.client, &self.namespace, labels);
+        let none = |now: &BTreeMap<String, K>| now.is_empty().then_some(());
+        watched.find(&format!("no {}", K::kind(&())), PATIENCE, none).await
+    }
+
     /// Asks a run to stop.
     pub async fn cancel(&self, run: &str, how: Cancel) -> Result<()> {
         let patch = json!({"spec": {"cancel": how}});
@@ -298,7 +339,8 @@ impl Story {
     pub async fn events_about(&self, name: &str) -> Result<Vec<(String, String, String)>> {
         let api = self.api::<k8s_openapi::api::events::v1::Event>();
         let all = api.list(&ListParams::default()).await?.items;
-        let about = all.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name));
+        let about =
+            all.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name));
         Ok(about
             .map(|e| (e.type_.unwrap_or_default(), e.reason.unwrap_or_default(), e.note.unwrap_or_default()))
             .collect())
@@ -321,7 +363,11 @@ fn short(run: &Deployment) -> String {
 }
 
 fn started(pod: &Pod) -> bool {
-    let states = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).filter_map(|c| c.state.as_ref());
+    let states = pod
+        .status
+        .iter()
+        .flat_map(|s| s.container_statuses.iter().flatten())
+        .filter_map(|c| c.state.as_ref());
     states.into_iter().any(|state| state.running.is_some() || state.terminated.is_some())
 }
 

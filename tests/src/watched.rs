@@ -33,6 +33,8 @@ struct Known<K> {
     /// By uid, the last state of each that ever was.
     ever: BTreeMap<String, K>,
     broken: Vec<String>,
+    /// `now` is complete.
+    listed: bool,
 }
 
 impl<K> Watched<K>
@@ -45,15 +47,16 @@ where
         + Send
         + 'static,
 {
-    pub(crate) fn start(client: &Client, namespace: &str) -> Self {
+    pub(crate) fn start(client: &Client, namespace: &str, labels: &str) -> Self {
         let known = Arc::new(Mutex::new(Known {
             now: BTreeMap::new(),
             ever: BTreeMap::new(),
             broken: Vec::new(),
+            listed: false,
         }));
         let (tell, changed) = watch::channel(0);
         let api = Api::<K>::namespaced(client.clone(), namespace);
-        let events = watcher(api, watcher::Config::default()).default_backoff();
+        let events = watcher(api, watcher::Config::default().labels(labels)).default_backoff();
         let shared = Arc::clone(&known);
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(events.into_stream());
@@ -91,7 +94,7 @@ where
         let deadline = Instant::now() + within;
         loop {
             changed.mark_unchanged();
-            if let Some(found) = self.read(|known| answer(&known.now)) {
+            if let Some(found) = self.read(|known| known.listed.then(|| answer(&known.now)).flatten()) {
                 return Ok(found);
             }
             if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
@@ -137,8 +140,11 @@ impl<K: Resource<DynamicType = ()> + Ruled + Clone> Known<K> {
                 self.judge(&object);
                 self.now.remove(&object.name_any());
             }
-            Event::Init => self.now.clear(),
-            Event::InitDone => {}
+            Event::Init => {
+                self.listed = false;
+                self.now.clear();
+            }
+            Event::InitDone => self.listed = true,
         }
     }
 

@@ -8,10 +8,10 @@ use k8s_openapi::{
         batch::v1::{Job, JobSpec},
         core::v1::{
             Capabilities, ConfigMapVolumeSource, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
-            EmptyDirVolumeSource, EnvVar, LocalObjectReference, ObjectFieldSelector,
-            PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
-            SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume,
-            VolumeMount, VolumeProjection,
+            EmptyDirVolumeSource, EnvVar, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
+            PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+            SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+            VolumeProjection,
         },
     },
     apimachinery::pkg::{
@@ -258,7 +258,9 @@ fn volumes(service: &Service, uid: &str, bundle: &str, attempt: u32) -> Vec<(Vol
     if let Some(reference) = &spec.inventory.secret_ref {
         add("inventory", pod::INVENTORY_DIR, false, secret(&reference.name));
     }
-    for (index, reference) in spec.variables_from.iter().filter_map(|from| from.secret_ref.as_ref()).enumerate() {
+    for (index, reference) in
+        spec.variables_from.iter().filter_map(|from| from.secret_ref.as_ref()).enumerate()
+    {
         let path = format!("{}{index}", pod::VARIABLES_DIR_PREFIX);
         add(&format!("variables-{index}"), &path, false, secret(&reference.name));
     }
@@ -298,4 +300,3 @@ fn downward() -> Volume {
         ..Volume::default()
     }
 }
-

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crds::{
-    Deployment, DeploymentStatus, Phase, Reason, Service, conditions::shorten,
+    Deployment, DeploymentStatus, Phase, Reason, Service,
+    conditions::shorten,
     deployment::{Cancel, FailureStatus, RequestedBy, Via, WaitingFor},
     names,
     service::ObjectRef,
@@ -23,7 +24,7 @@ use crate::{
     inputs, lock,
     plan::Plan,
     service::decide::via,
-    world::{Owner, Target, Write},
+    world::{Target, Write},
 };
 
 /// A run that is being deleted gets this long to end its step before it is stopped.
@@ -82,8 +83,9 @@ impl<'a> Pass<'a> {
             return if self.old.run.is_some() {
                 self.watch_pod(cancel);
             } else {
-                let message = format!("there is no Service {} in this namespace", self.deployment.spec.service);
-                self.end(Verdict::plain(Phase::Failed, Reason::ServiceNotFound, message));
+                let message =
+                    format!("there is no Service {} in this namespace", self.deployment.spec.service);
+                self.stop_before_claim(Verdict::plain(Phase::Failed, Reason::ServiceNotFound, message));
             };
         };
         if self.old.attempt.is_some() {
@@ -113,7 +115,12 @@ impl<'a> Pass<'a> {
         if active.is_some_and(|active| Some(&active.uid) == self.deployment.uid().as_ref()) {
             self.start(service, new, bundle);
         } else {
-            self.queue(service, active.map(|a| ObjectRef { name: a.name.clone(), uid: a.uid.clone() }), new, bundle);
+            self.queue(
+                service,
+                active.map(|a| ObjectRef { name: a.name.clone(), uid: a.uid.clone() }),
+                new,
+                bundle,
+            );
         }
     }
 
@@ -206,7 +213,11 @@ impl<'a> Pass<'a> {
         if claimed {
             self.watch_run(pod, cancel);
         } else if cancel.is_some() {
-            self.stop_before_claim(Verdict::plain(Phase::Cancelled, Reason::Cancelled, "Stopped before Ansible was started"));
+            self.stop_before_claim(Verdict::plain(
+                Phase::Cancelled,
+                Reason::Cancelled,
+                "Stopped before Ansible was started",
+            ));
         } else {
             self.watch_preparation(pod, fate);
         }
@@ -245,7 +256,9 @@ impl<'a> Pass<'a> {
         }
         self.plan.look_again_at(until, self.observed.now);
         let started = pod
-            .and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref()?.running.clone())
+            .and_then(|pod| {
+                pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref()?.running.clone()
+            })
             .and_then(|running| running.started_at)
             .map(|time| time.0);
         // A claim takes milliseconds; only one that is long in coming is worth a word.
@@ -296,13 +309,15 @@ impl<'a> Pass<'a> {
     }
 
     fn ask_pod_to_stop(&mut self, pod: &Pod, cancel: Cancel) {
-        let target = Target { name: pod.name_any(), uid: pod.uid().unwrap_or_default(), resource_version: None };
+        let target =
+            Target { name: pod.name_any(), uid: pod.uid().unwrap_or_default(), resource_version: None };
         let told = pod.annotations().get(names::ANNOTATION_CANCEL).map(String::as_str);
         if told != Some(cancel.as_str()) && told != Some(Cancel::Now.as_str()) {
             self.plan.writes.push(Write::CancelPod { target, cancel });
         } else if cancel == Cancel::Now && pod.metadata.deletion_timestamp.is_none() {
             let since = pod.annotations().get(names::ANNOTATION_CANCELLED_AT).and_then(|at| at.parse().ok());
-            let until = since.unwrap_or(self.observed.now).saturating_add(STOP_PATIENCE).unwrap_or(Timestamp::MAX);
+            let until =
+                since.unwrap_or(self.observed.now).saturating_add(STOP_PATIENCE).unwrap_or(Timestamp::MAX);
             if self.observed.now >= until {
                 self.plan.writes.push(Write::DeletePod(target));
             } else {
@@ -319,7 +334,8 @@ impl<'a> Pass<'a> {
     }
 
     fn delete_job(&mut self) {
-        if let Some(job) = self.observed.job.as_ref().filter(|job| job.metadata.deletion_timestamp.is_none()) {
+        if let Some(job) = self.observed.job.as_ref().filter(|job| job.metadata.deletion_timestamp.is_none())
+        {
             self.plan.writes.push(Write::DeleteJob(Target {
                 name: job.name_any(),
                 uid: job.uid().unwrap_or_default(),
@@ -387,7 +403,8 @@ impl<'a> Pass<'a> {
         if self.observed.now >= lock::certain_end(&run) {
             return self.remove_finalizer();
         }
-        let since = self.deployment.metadata.deletion_timestamp.as_ref().map_or(self.observed.now, |time| time.0);
+        let since =
+            self.deployment.metadata.deletion_timestamp.as_ref().map_or(self.observed.now, |time| time.0);
         let patience = since.saturating_add(DELETE_PATIENCE).unwrap_or(Timestamp::MAX);
         let impatient = self.deployment.spec.cancel == Some(Cancel::Now) || self.observed.now >= patience;
         if !impatient {
@@ -397,12 +414,20 @@ impl<'a> Pass<'a> {
     }
 
     fn adopt(&mut self, service: &Service) {
-        let meta = &self.deployment.metadata;
-        let owned = meta.owner_references.iter().flatten().any(|o| Some(&o.uid) == service.uid().as_ref());
-        let has_finalizer = meta.finalizers.iter().flatten().any(|f| f == names::FINALIZER_RUN);
-        if !owned || !has_finalizer {
-            let owner = Owner { name: service.name_any(), uid: service.uid().unwrap_or_default() };
-            self.plan.writes.push(Write::Adopt { target: self.target(), service: Some(owner) });
+        let uid = service.uid().unwrap_or_default();
+        let mut owners = self.deployment.owner_references().to_vec();
+        let mut finalizers = self.deployment.finalizers().to_vec();
+        let before = (owners.len(), finalizers.len());
+        if owners.iter().all(|owner| owner.uid != uid) {
+            let mut owner = build::owner_reference::<Service>(&service.name_any(), &uid, true);
+            owner.controller = owners.iter().all(|o| o.controller != Some(true)).then_some(true);
+            owners.push(owner);
+        }
+        if finalizers.iter().all(|finalizer| finalizer != names::FINALIZER_RUN) {
+            finalizers.push(names::FINALIZER_RUN.into());
+        }
+        if before != (owners.len(), finalizers.len()) {
+            self.plan.writes.push(Write::Adopt { target: self.target(), finalizers, owners });
         }
     }
 

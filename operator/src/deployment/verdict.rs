@@ -60,7 +60,9 @@ pub fn of(end: &End, run: Option<&Run>, asked_to_stop: bool) -> Verdict {
     let message = serde_json::from_str::<Message>(&end.message).ok();
     match message {
         // Another process' word on this run counts for nothing.
-        Some(message) if run.is_none_or(|run| run.instance == message.instance) => reported(message, run.is_some()),
+        Some(message) if run.is_none_or(|run| run.instance == message.instance) => {
+            reported(message, run.is_some())
+        }
         _ => silent(end, run.is_some(), asked_to_stop),
     }
 }
@@ -108,7 +110,9 @@ fn reported(message: Message, claimed: bool) -> Verdict {
 }
 
 fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
-    let said = |sentence: String| if end.detail.is_empty() { sentence } else { format!("{sentence}: {}", end.detail) };
+    let said = |sentence: String| {
+        if end.detail.is_empty() { sentence } else { format!("{sentence}: {}", end.detail) }
+    };
     let verdict = match end.word.as_str() {
         "OOMKilled" => Verdict::plain(Phase::Failed, Reason::OutOfMemory, ""),
         "DeadlineExceeded" => Verdict::plain(Phase::Failed, Reason::Timeout, ""),
@@ -135,7 +139,9 @@ fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
 }
 
 /// As the status holds them: at most 100, each key once, everything within its bounds.
-fn unique(steps: Vec<Step>) -> Vec<StepStatus> {
+fn unique(mut steps: Vec<Step>) -> Vec<StepStatus> {
+    // As it happened: handlers stand last in a plan, but run in between. What never began comes last.
+    steps.sort_by_key(|step| (step.started_at.is_none(), step.started_at));
     let mut seen = std::collections::HashSet::new();
     steps
         .into_iter()
@@ -147,7 +153,8 @@ fn unique(steps: Vec<Step>) -> Vec<StepStatus> {
             state: state(step.state),
             started_at: step.started_at,
             finished_at: step.finished_at,
-            hosts: (step.ok > 0 || step.changed > 0).then_some(StepHosts { ok: step.ok, changed: step.changed }),
+            hosts: (step.ok > 0 || step.changed > 0)
+                .then_some(StepHosts { ok: step.ok, changed: step.changed }),
             message: (!step.message.is_empty()).then(|| shorten(&step.message, 200)),
         })
         .collect()

@@ -1,5 +1,7 @@
 //! The table of the design, section 5: which conditions a Service has. Pure.
 
+use std::collections::BTreeMap;
+
 use crds::{
     Deployment, Phase, Reason, Service, ServiceStatus,
     conditions::{IN_SYNC, READY, RECONCILING, STALLED, State, Wanted, merge},
@@ -18,6 +20,8 @@ pub struct Seen<'a> {
     pub status: &'a ServiceStatus,
     /// Its Deployments.
     pub deployments: &'a [&'a Deployment],
+    /// Their numbers, by uid.
+    pub numbers: &'a BTreeMap<String, i64>,
     /// Whether an automatic run is on its way.
     pub automatic: &'a Automatic,
     /// Until when the lock is kept for a run that may not be over.
@@ -36,8 +40,7 @@ struct Row {
 /// Looks the conditions up.
 pub fn decide(seen: &Seen<'_>, observed: &Observed) -> Vec<Condition> {
     let Row { ready, also, in_sync, reason, message } = row(seen, observed);
-    let condition =
-        |type_, state| Wanted { type_, state, reason, message: message.clone() };
+    let condition = |type_, state| Wanted { type_, state, reason, message: message.clone() };
     let mut wanted = vec![condition(READY, ready), condition(IN_SYNC, in_sync)];
     wanted.extend(also.map(|type_| condition(type_, State::True)));
     let generation = seen.service.metadata.generation.unwrap_or_default();
@@ -45,7 +48,7 @@ pub fn decide(seen: &Seen<'_>, observed: &Observed) -> Vec<Condition> {
 }
 
 fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
-    let Seen { service, status, deployments, automatic, lost_until } = *seen;
+    let Seen { service, status, deployments, numbers, automatic, lost_until } = *seen;
     let reconciling = |reason, message| Row {
         ready: State::Unknown,
         also: Some(RECONCILING),
@@ -53,13 +56,8 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
         reason,
         message,
     };
-    let stalled = |in_sync, reason, message| Row {
-        ready: State::False,
-        also: Some(STALLED),
-        in_sync,
-        reason,
-        message,
-    };
+    let stalled =
+        |in_sync, reason, message| Row { ready: State::False, also: Some(STALLED), in_sync, reason, message };
     let waiting = |reason: Reason, message| Row {
         ready: State::True,
         also: None,
@@ -68,8 +66,7 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
         message,
     };
     let numbered = |uid: &str, fallback: &str| {
-        let deployment = deployments.iter().find(|d| d.uid().as_deref() == Some(uid));
-        let number = deployment.and_then(|d| d.status.as_ref()?.number);
+        let number = numbers.get(uid);
         number.map_or_else(|| format!("Deployment {fallback}"), |number| format!("Deployment #{number}"))
     };
 
@@ -78,9 +75,12 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
         return match lost_until {
             Some(until) => reconciling(
                 Reason::WaitingForLostRunner,
-                format!("{name} may still be at work somewhere; nothing new starts until {}", until.strftime("%H:%M UTC")),
+                format!(
+                    "{name} may still be at work somewhere; nothing new starts until {}",
+                    until.strftime("%H:%M UTC")
+                ),
             ),
-            None => reconciling(Reason::DeploymentRunning, format!("{name} is on")),
+            None => reconciling(Reason::DeploymentRunning, format!("{name} is running")),
         };
     }
     let wanted = match &observed.wanted {
@@ -99,22 +99,25 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
         }
     };
     let coming = *automatic == Automatic::Coming
-        || deployments.iter().any(|d| !is_over(d) && d.metadata.deletion_timestamp.is_none() && d.spec.cancel.is_none());
+        || deployments
+            .iter()
+            .any(|d| !is_over(d) && d.metadata.deletion_timestamp.is_none() && d.spec.cancel.is_none());
     if coming && !service.spec.suspend {
         return reconciling(Reason::DeploymentRunning, "A Deployment is starting".into());
     }
     let handled = status.handled.as_ref().filter(|handled| handled.digest == wanted.digest());
     if let Some(result) = handled.and_then(|h| h.result).filter(|result| *result != Phase::Succeeded) {
         let uid = handled.map_or("", |h| &h.deployment.uid);
-        let ended = deployments.iter().find(|d| d.uid().as_deref() == Some(uid)).and_then(|d| d.status.as_ref());
+        let ended =
+            deployments.iter().find(|d| d.uid().as_deref() == Some(uid)).and_then(|d| d.status.as_ref());
         let reason = ended.and_then(|s| Reason::parse(s.reason.as_deref()?)).unwrap_or(match result {
             Phase::NothingDone => Reason::NothingDone,
             Phase::Cancelled => Reason::Cancelled,
             _ => Reason::AnsibleFailed,
         });
         let what = ended
-            .and_then(|s| s.failure.as_ref())
-            .map_or_else(|| reason.meaning().to_owned(), |failure| failure.message.clone());
+            .and_then(|s| crds::conditions::find(&s.conditions, READY))
+            .map_or_else(|| reason.meaning().to_owned(), |condition| condition.message.clone());
         return stalled(State::False, reason, format!("{}: {what}", numbered(uid, "")));
     }
     if let Some(live) = status.live.as_ref().filter(|live| live.digest == wanted.digest()) {

@@ -1,6 +1,6 @@
 //! What to do about a Service. Pure: the Service, what was observed, the time → a plan.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::{
     Deployment, DeploymentStatus, Phase, Service, ServiceStatus,
@@ -62,11 +62,12 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
     deployments.sort_by_key(|d| (d.metadata.creation_timestamp.clone().map(|t| t.0), d.name_any()));
 
     record_ends(&mut new, &deployments);
-    record_handled(&mut new, service, &deployments, observed);
+    let numbered = number(&mut new, &deployments);
+    let numbers = numbers(&deployments, &numbered);
+    record_handled(&mut new, service, &deployments, &numbers, observed);
     let lost_until = release_lock(&mut new, &deployments, observed, &mut plan);
     let automatic = automatic_run(service, &new, &deployments, observed, &mut plan);
-    let numbered = number(&mut new, &deployments);
-    take_turn(&mut new, service, &deployments, &numbered, observed.now);
+    take_turn(&mut new, service, &deployments, &numbers, observed.now);
 
     new.observed_generation = service.metadata.generation.unwrap_or_default();
     new.last_handled_reconcile_at =
@@ -74,8 +75,19 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
     if let Ok(wanted) = &observed.wanted {
         new.source = Some(crds::service::SourceStatus { revision: wanted.revision.clone() });
     }
-    let seen = conditions::Seen { service, status: &new, deployments: &deployments, automatic: &automatic, lost_until };
+    let seen = conditions::Seen {
+        service,
+        status: &new,
+        deployments: &deployments,
+        numbers: &numbers,
+        automatic: &automatic,
+        lost_until,
+    };
     new.conditions = conditions::decide(&seen, observed);
+    // The Deployment that is made now wakes us again at once; until then there is nothing to tell.
+    if plan.writes.iter().any(|write| matches!(write, Write::CreateDeployment(_))) {
+        return plan;
+    }
 
     // The Service's status first: numbers that were taken but not given are skipped, never given twice.
     if new != old {
@@ -128,9 +140,13 @@ fn record_ends(new: &mut ServiceStatus, deployments: &[&Deployment]) {
     let ended = deployments.iter().filter(|d| is_over(d) && number_of(d).is_some());
     let finished = |d: &Deployment| d.status.as_ref().and_then(|s| s.finished_at);
     if let Some(last) = ended.clone().max_by_key(|d| (finished(d), number_of(d))) {
-        let known = new.last.as_ref().and_then(|l| deployments.iter().find(|d| d.uid() == Some(l.deployment.uid.clone())));
+        let known = new
+            .last
+            .as_ref()
+            .and_then(|l| deployments.iter().find(|d| d.uid() == Some(l.deployment.uid.clone())));
         if known.is_none_or(|known| (finished(known), number_of(known)) < (finished(last), number_of(last))) {
-            new.last = phase(last).map(|phase| Last { deployment: reference(last), number: number_of(last), phase });
+            new.last =
+                phase(last).map(|phase| Last { deployment: reference(last), number: number_of(last), phase });
         }
     }
     let succeeded = ended.filter(|d| phase(d) == Some(Phase::Succeeded)).max_by_key(|d| number_of(d));
@@ -151,23 +167,27 @@ fn record_ends(new: &mut ServiceStatus, deployments: &[&Deployment]) {
     new.previous = new.live.replace(live).map(|live| live.deployment);
 }
 
-/// `handled`: a wanted state is acted on once a Deployment has frozen it, whoever asked, or once the
-/// Deployment that was made for it has ended without getting so far.
-fn record_handled(new: &mut ServiceStatus, service: &Service, deployments: &[&Deployment], observed: &Observed) {
+/// `handled`: a wanted state is acted on once a Deployment was made for it, or once one that people
+/// asked for has run it.
+fn record_handled(
+    new: &mut ServiceStatus,
+    service: &Service,
+    deployments: &[&Deployment],
+    numbers: &BTreeMap<String, i64>,
+    observed: &Observed,
+) {
     if let Ok(wanted) = &observed.wanted {
-        let handled = new.handled.as_ref();
-        let already = handled
-            .and_then(|h| deployments.iter().find(|d| d.uid().as_ref() == Some(&h.deployment.uid)))
-            .and_then(|d| number_of(d));
+        let number = |d: &Deployment| numbers.get(&d.uid().unwrap_or_default());
+        let already = new.handled.as_ref().and_then(|handled| numbers.get(&handled.deployment.uid));
         let made_for_it = automatic_name(service, new, wanted);
         let acted = deployments
             .iter()
-            .filter(|d| already.is_none_or(|already| number_of(d) > Some(already)))
+            .filter(|d| already.is_none_or(|already| number(d) > Some(already)))
             .filter(|d| {
                 let digest = d.status.as_ref().and_then(|s| s.digest.as_deref());
-                digest == Some(wanted.digest()) || (d.name_any() == made_for_it && is_over(d))
+                d.name_any() == made_for_it || (digest == Some(wanted.digest()) && is_over(d))
             })
-            .max_by_key(|d| number_of(d));
+            .max_by_key(|d| number(d));
         if let Some(deployment) = acted {
             new.handled = Some(Handled {
                 digest: wanted.digest().into(),
@@ -224,11 +244,7 @@ fn trigger(status: &ServiceStatus, wanted: &WantedRun) -> String {
 }
 
 fn automatic_name(service: &Service, status: &ServiceStatus, wanted: &WantedRun) -> String {
-    names::deployment(
-        &service.name_any(),
-        &service.uid().unwrap_or_default(),
-        &trigger(status, wanted),
-    )
+    names::deployment(&service.name_any(), &service.uid().unwrap_or_default(), &trigger(status, wanted))
 }
 
 fn automatic_run(
@@ -245,12 +261,13 @@ fn automatic_run(
     }
     let name = automatic_name(service, status, wanted);
     // One that has not frozen its input yet will freeze what is wanted then.
-    let coming = |d: &&&Deployment| {
+    let coming = |d: &Deployment| {
         let by_change = d.annotations().contains_key(names::ANNOTATION_TRIGGER);
-        let frozen = d.status.as_ref().is_some_and(|status| status.digest.is_some());
-        d.name_any() == name || (by_change && !frozen && !is_over(d))
+        let frozen = d.status.as_ref().and_then(|status| status.digest.as_deref());
+        let will_run_it = frozen.map_or(by_change, |digest| digest == wanted.digest());
+        d.name_any() == name || (will_run_it && !is_over(d))
     };
-    if deployments.iter().any(|d| coming(&d)) {
+    if deployments.iter().any(|d| coming(d)) {
         return Automatic::Coming;
     }
     let live = status.live.as_ref().map(|live| &live.inputs);
@@ -280,9 +297,9 @@ fn automatic_run(
 
 /// Numbers those that have none, in the order of their creation.
 fn number<'a>(new: &mut ServiceStatus, deployments: &[&'a Deployment]) -> Vec<(&'a Deployment, i64)> {
-    let waiting = deployments.iter().filter(|d| {
-        !is_over(d) && number_of(d).is_none() && d.metadata.deletion_timestamp.is_none()
-    });
+    let waiting = deployments
+        .iter()
+        .filter(|d| !is_over(d) && number_of(d).is_none() && d.metadata.deletion_timestamp.is_none());
     waiting
         .map(|d| {
             // A number that was given counts even if the Service's status was lost and restored.
@@ -294,24 +311,27 @@ fn number<'a>(new: &mut ServiceStatus, deployments: &[&'a Deployment]) -> Vec<(&
         .collect()
 }
 
+/// The numbers that were given, and those that are given now, by uid.
+fn numbers(deployments: &[&Deployment], numbered: &[(&Deployment, i64)]) -> BTreeMap<String, i64> {
+    let given = deployments.iter().filter_map(|d| Some((d.uid()?, number_of(d)?)));
+    given.chain(numbered.iter().filter_map(|(d, number)| Some((d.uid()?, *number)))).collect()
+}
+
 /// Gives the lock to the first one that waits.
 fn take_turn(
     new: &mut ServiceStatus,
     service: &Service,
     deployments: &[&Deployment],
-    numbered: &[(&Deployment, i64)],
+    numbers: &BTreeMap<String, i64>,
     now: Timestamp,
 ) {
     if new.active.is_some() || service.spec.suspend {
         return;
     }
-    let number = |d: &Deployment| {
-        number_of(d).or_else(|| numbered.iter().find(|(n, _)| n.uid() == d.uid()).map(|(_, number)| *number))
-    };
     let next = deployments
         .iter()
         .filter(|d| !is_over(d) && d.metadata.deletion_timestamp.is_none() && d.spec.cancel.is_none())
-        .filter_map(|d| Some((number(d)?, *d)))
+        .filter_map(|d| Some((numbers.get(&d.uid()?)?, *d)))
         .min_by_key(|(number, _)| *number);
     if let Some((_, deployment)) = next {
         let ObjectRef { name, uid } = reference(deployment);

@@ -31,7 +31,8 @@ pub fn prune(
     ];
     for job in jobs {
         let owner = job.owner_references().iter().find(|owner| owner.kind == "Deployment");
-        let Some(owner) = owner.and_then(|o| deployments.iter().find(|d| d.uid().as_ref() == Some(&o.uid))) else {
+        let Some(owner) = owner.and_then(|o| deployments.iter().find(|d| d.uid().as_ref() == Some(&o.uid)))
+        else {
             continue;
         };
         let uid = owner.uid();
@@ -58,10 +59,8 @@ pub fn prune(
             let uid = deployment.uid();
             let kept = referenced.contains(&uid.as_deref());
             if !kept && deployment.metadata.deletion_timestamp.is_none() {
-                plan.writes.push(Write::DeleteDeployment(Target {
-                    resource_version: None,
-                    ..target(deployment)
-                }));
+                plan.writes
+                    .push(Write::DeleteDeployment(Target { resource_version: None, ..target(deployment) }));
             }
         }
     }

@@ -62,4 +62,3 @@ pub async fn observe(
         wanted: frozen::want(service, &named, digest_key),
     })
 }
-

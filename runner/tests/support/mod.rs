@@ -57,7 +57,7 @@ impl Pod {
                 "digest": "v1:sha256:0", "source": {"files": {"deploy.yml": playbook}}, "playbook": "deploy.yml",
                 "inventory": "local", "timeoutSeconds": 60, "options": {"pipelining": true},
             }),
-            answers: Answers::grant(Duration::from_secs(60)),
+            answers: Answers::grant(Duration::from_mins(1)),
         };
         for directory in [pod::MEMORY_DIR, pod::WORK_DIR, pod::SPOOL_DIR, pod::DOWNWARD_DIR, "/dev"] {
             fs::create_dir_all(pod.at(directory)).expect("a directory");
@@ -123,7 +123,7 @@ impl Running {
     pub fn until(self, text: &str) -> Self {
         let began = Instant::now();
         while !self.log().contains(text) {
-            assert!(began.elapsed() < Duration::from_secs(60), "no {text:?} in\n{}", self.log());
+            assert!(began.elapsed() < Duration::from_mins(1), "no {text:?} in\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
         self

@@ -1,0 +1,74 @@
+//! The machine under the cluster, for stories in which something is killed from outside. Only the
+//! cluster of `make up` has its node here; on others these stories say so and are not told.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// The node, which is this machine.
+pub struct Node {
+    component: PathBuf,
+}
+
+impl Node {
+    /// It, if the cluster runs on this machine and we may kill there.
+    pub fn here(story: &str) -> Option<Self> {
+        let component = std::env::var_os("FASTDEPLOY_COMPONENT").map(PathBuf::from);
+        let node = component.filter(|path| path.exists() && nix::unistd::geteuid().is_root());
+        if node.is_none() {
+            eprintln!("story {story}: not told, the cluster's node is not this machine (make up, make env)");
+        }
+        node.map(|component| Self { component })
+    }
+
+    /// Kills what runs in a pod, with SIGKILL, as a crash would.
+    pub fn kill_pod(&self, pod: &Pod, program: &str) -> Result<()> {
+        let uid = pod.uid().context("a pod without a uid")?;
+        let processes = processes_of(&uid, program);
+        ensure!(
+            !processes.is_empty(),
+            "expected a process {program} of pod {} on this machine",
+            pod.name_any()
+        );
+        for pid in processes {
+            kill(pid, Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// `kill`, `start` or `restart` of a program of the cluster, such as the kubelet.
+    pub async fn component(&self, what: &str, name: &str) -> Result<()> {
+        let done = tokio::process::Command::new(&self.component).args([what, name]).output().await?;
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        ensure!(done.status.success(), "{} {what} {name}: {said}", self.component.display());
+        Ok(())
+    }
+}
+
+/// Processes in the control groups of a pod whose first word ends with the name of the program.
+fn processes_of(pod_uid: &str, program: &str) -> Vec<Pid> {
+    let in_pod = |process: &Path| {
+        let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+        groups.contains(pod_uid) || groups.contains(&pod_uid.replace('-', "_"))
+    };
+    let is_program = |process: &Path| {
+        let words = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        words.split('\0').next().is_some_and(|word| word.ends_with(program))
+    };
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|process| in_pod(process) && is_program(process))
+        .filter_map(|process| process.file_name()?.to_str()?.parse().ok().map(Pid::from_raw))
+        .collect()
+}

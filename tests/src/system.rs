@@ -1,0 +1,99 @@
+//! fastDeploy's own two programs in the cluster: to be looked at, taken away and brought back.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+    runtime::wait::await_condition,
+};
+use serde_json::json;
+
+use crate::{installation, kubectl};
+
+/// One of the two programs.
+#[derive(Clone)]
+pub struct Program {
+    client: Client,
+    component: &'static str,
+}
+
+impl Program {
+    /// `operator` or `api-server`.
+    pub fn new(client: &Client, component: &'static str) -> Self {
+        Self { client: client.clone(), component }
+    }
+
+    fn name(&self) -> String {
+        format!("fastdeploy-{}", self.component)
+    }
+
+    fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &installation())
+    }
+
+    /// Its pods.
+    pub async fn pods(&self) -> Result<Vec<Pod>> {
+        let selector = format!("app.kubernetes.io/component={}", self.component);
+        let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
+        Ok(api.list(&ListParams::default().labels(&selector)).await?.items)
+    }
+
+    /// As many as that, and they are ready; or none, and they are gone.
+    pub async fn scale(&self, replicas: i32) -> Result<()> {
+        let patch = json!({"spec": {"replicas": replicas}});
+        self.deployments().patch_scale(&self.name(), &PatchParams::default(), &Patch::Merge(patch)).await?;
+        if replicas > 0 {
+            return self.ready().await;
+        }
+        let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
+        for pod in self.pods().await? {
+            let uid = pod.metadata.uid.unwrap_or_default();
+            let name = pod.metadata.name.unwrap_or_default();
+            let gone = await_condition(api.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
+            let late = || format!("expected {name} to be gone within a minute");
+            tokio::time::timeout(Duration::from_mins(1), gone).await.with_context(late)??;
+        }
+        Ok(())
+    }
+
+    /// Waits until all replicas that are wanted are ready.
+    pub async fn ready(&self) -> Result<()> {
+        let ready = |deployment: Option<&Deployment>| {
+            deployment.is_some_and(|d| {
+                let wanted = d.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+                let status = d.status.clone().unwrap_or_default();
+                status.observed_generation == d.metadata.generation
+                    && status.ready_replicas.unwrap_or(0) == wanted
+            })
+        };
+        let name = self.name();
+        let waited = await_condition(self.deployments(), &name, ready);
+        let late = || format!("expected {name} to be ready within a minute");
+        tokio::time::timeout(Duration::from_mins(1), waited).await.with_context(late)??;
+        Ok(())
+    }
+
+    /// The environment that the chart gives to it.
+    pub async fn environment(&self) -> Result<Vec<(String, String)>> {
+        let pod = self.deployments().get(&self.name()).await?.spec.and_then(|spec| spec.template.spec);
+        let container = pod.and_then(|pod| pod.containers.into_iter().next());
+        let env = container.and_then(|container| container.env).unwrap_or_default();
+        Ok(env.into_iter().filter_map(|variable| Some((variable.name, variable.value?))).collect())
+    }
+
+    /// The sum of a metric over all its labels.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let url =
+            format!("/api/v1/namespaces/{}/services/{}:metrics/proxy/metrics", installation(), self.name());
+        let text = kubectl::run(&["get", "--raw", &url]).await?;
+        let of_metric = |line: &&str| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']);
+        Ok(text
+            .lines()
+            .filter(of_metric)
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+}

@@ -1,0 +1,6 @@
+//! Stories that take away what all others need: one at a time.
+
+mod api_away;
+mod kubelet_restarted;
+mod operator_killed;
+mod two_operators;

@@ -1,0 +1,102 @@
+//! What cannot be right is refused at `kubectl apply`, with a sentence that says what to write.
+
+use tests::{Outcome, Story, deployment, holds, manifest::Manifest, service};
+
+fn services() -> Vec<(Manifest, &'static str)> {
+    let with = |yaml: &str| service("blog").with(yaml);
+    let without = |field: &str| {
+        let mut blog = service("blog");
+        blog.0["spec"][field] = serde_json::Value::Null;
+        blog
+    };
+    let input = |field: &str| with(&format!("inputs: [{field}]"));
+    let long = "x".repeat(150_000);
+    vec![
+        (service(&"b".repeat(41)), "metadata.name: write at most 40"),
+        (service("1blog"), "beginning with a letter"),
+        (without("source"), "spec.source: Required"),
+        (without("playbook"), "spec.playbook: Required"),
+        (without("inventory"), "spec.inventory: Required"),
+        (with("nosuchfield: 1"), "unknown field \"spec.nosuchfield\""),
+        (with("source: {git: {url: 'https://example.com'}}"), "unknown field \"spec.source.git\""),
+        (with("url: blog.example.com"), "url: write the whole address"),
+        (with("url: 'ftp://example.com'"), "url: write the whole address"),
+        (with("title: ''"), "spec.title"),
+        (with("playbook: /etc/deploy.yml"), "playbook: write a path inside the source"),
+        (with("playbook: ../deploy.yml"), "playbook: write a path inside the source"),
+        (with("playbook: --version"), "playbook: write a path inside the source"),
+        (with("source: {configMap: {name: playbook}}"), "source: write exactly one of inline or configMap"),
+        (with("source: {inline: {/etc/passwd: x}}"), "source.inline: write paths such as"),
+        (with("source: {inline: {a/../b: x}}"), "source.inline: write paths such as"),
+        (with(&format!("source: {{inline: {{a: {long}, b: {long}}}}}")), "more than 256 kB in all"),
+        (with("inventory: {inline: {all: {}}}"), "inventory: write exactly one of"),
+        (with("inventory: {local: false}"), "inventory.local: write true"),
+        (
+            with("inventory: {local: null, path: /etc/hosts}"),
+            "inventory.path: write a path inside the source",
+        ),
+        (with("variablesFrom: [{}]"), "variablesFrom: write exactly one of"),
+        (
+            with("variablesFrom: [{secretRef: {name: a}, configMapRef: {name: b}}]"),
+            "variablesFrom: write exactly one of",
+        ),
+        (input("{name: a-b, type: text}"), "spec.inputs[0].name"),
+        (input("{name: a, type: gitTag}"), "Unsupported value: \"gitTag\""),
+        (input("{name: a, type: choice}"), "choices belong to the types choice and multichoice"),
+        (input("{name: a, type: text, choices: [b]}"), "choices belong to the types choice and multichoice"),
+        (input("{name: a, type: number, pattern: b}"), "pattern belongs to the types text and textarea"),
+        (input("{name: a, type: text, minimum: 1}"), "minimum and maximum belong to the type number"),
+        (input("{name: a, type: number, minimum: 2, maximum: 1}"), "minimum must not be above maximum"),
+        (input("{name: a, type: text}, {name: a, type: text}"), "Duplicate value"),
+        (with("credentials: {knownHosts: {}}"), "credentials.knownHosts: write configMapRef or secretRef"),
+        (
+            with("credentials: {knownHosts: {configMapRef: {name: a}, secretRef: {name: b}}}"),
+            "credentials.knownHosts: write configMapRef or secretRef",
+        ),
+        (with("credentials: {knownHosts: {trust: Always}}"), "Unsupported value: \"Always\""),
+        (
+            with("credentials: {ssh: {secretRef: {name: a}, user: '-oProxyCommand=id'}}"),
+            "spec.credentials.ssh.user",
+        ),
+        (with("options: {tags: [--list-tasks]}"), "spec.options.tags[0]"),
+        (with("options: {forks: 0}"), "spec.options.forks"),
+        (with("options: {verbosity: 5}"), "spec.options.verbosity"),
+        (with("policy: {deploy: Always}"), "Unsupported value: \"Always\""),
+        (with("policy: {timeout: '30'}"), "policy.timeout: write a duration from 10s to 24h"),
+        (with("policy: {timeout: 5s}"), "policy.timeout: write a duration from 10s to 24h"),
+        (with("policy: {timeout: 25h}"), "policy.timeout: write a duration from 10s to 24h"),
+        (with("policy: {prepareTimeout: ''}"), "policy.prepareTimeout: write a duration from 10s to 24h"),
+        (with("history: {succeeded: 101}"), "spec.history.succeeded"),
+        (with("runner: {image: 'two words'}"), "spec.runner.image"),
+        (with("runner: {imagePullPolicy: Sometimes}"), "Unsupported value: \"Sometimes\""),
+    ]
+}
+
+fn deployments() -> Vec<(Manifest, &'static str)> {
+    let with = |yaml: &str| deployment("run", "blog").with(yaml);
+    vec![
+        (deployment(&"r".repeat(54), "blog"), "metadata.name: write at most 53"),
+        (deployment("run", "Blog"), "spec.service"),
+        (deployment("run", ""), "spec.service"),
+        (with("cancel: Later"), "Unsupported value: \"Later\""),
+        (with("reason: ''"), "spec.reason"),
+        (with("limit: web1"), "unknown field \"spec.limit\""),
+        (with("inputs: [a]"), "spec.inputs"),
+    ]
+}
+
+#[tokio::test]
+async fn bad_input() -> Outcome {
+    Story::tell("bad-input", async |story| {
+        let mut wrong = Vec::new();
+        for (manifest, sentence) in services().into_iter().chain(deployments()) {
+            let said = match story.refused(&manifest).await {
+                Ok(said) => holds("what kubectl said", &said, sentence),
+                Err(error) => Err(error.context(format!("expected “{sentence}”"))),
+            };
+            wrong.extend(said.err().map(|error| format!("{error:#}")));
+        }
+        tests::same("refusals that were not as expected", wrong, Vec::<String>::new())
+    })
+    .await
+}

@@ -1,0 +1,4 @@
+//! Stories that look back at what all the others did.
+
+mod budget;
+mod rights;
