@@ -13,7 +13,7 @@ build_programs() {
     cd "$root"
     export RUSTFLAGS='-C target-feature=+crt-static'
     export CARGO_PROFILE_LOCAL_INHERITS=release CARGO_PROFILE_LOCAL_LTO=off
-    export CARGO_PROFILE_LOCAL_CODEGEN_UNITS=32 CARGO_PROFILE_LOCAL_INCREMENTAL=true
+    export CARGO_PROFILE_LOCAL_OPT_LEVEL=1 CARGO_PROFILE_LOCAL_CODEGEN_UNITS=32 CARGO_PROFILE_LOCAL_INCREMENTAL=true
     cargo build --profile local --locked --quiet --target "$rust_target" "${crates[@]/#/--package=}" 9>&-
   ) || fail 'the Rust programs did not compile, see above'
 }

@@ -42,17 +42,27 @@ make_sample_keys() {
 # One line whenever the newest Deployment of the blog has something new to say,
 # until the Service is Ready and the site answers.
 watch_blog() {
-  local deadline=$((SECONDS + 180)) line last=
-  until kubectl --namespace "$demo" wait --for condition=Ready services.fastdeploy.dev/blog --timeout 1s >/dev/null 2>&1; do
+  local deadline=$((SECONDS + 180)) line last= ready_since=
+  until blog_is_ready && site_answers; do
     line=$(kubectl --namespace "$demo" get deployments.fastdeploy.dev --output json | jq --raw-output '
       [.items[] | select(.spec.service == "blog")] | sort_by(.metadata.creationTimestamp) | last // empty
       | "blog #\(.status.number // "?") \(.status.phase // "Pending"): \([.status.conditions[]? | select(.type == "Ready")][0].message // "")"')
     if [[ $line != "$last" ]]; then printf '      %s\n' "$line"; last=$line; fi
     case $line in *' Failed: '* | *' Cancelled: '*) fail "the sample was not deployed: $line" ;; esac
     ((SECONDS < deadline)) || fail "the sample was not deployed within 3 minutes. See: kubectl --namespace $demo get fsvc,fdep"
+    # Deployed, and yet no site: the servers were restarted, and have forgotten it.
+    if [[ -z $ready_since ]] && blog_is_ready; then ready_since=$SECONDS; fi
+    if [[ -n $ready_since ]] && ((SECONDS - ready_since > 5)); then
+      say '      the servers were restarted; deploying again'
+      kubectl --namespace "$demo" annotate --overwrite services.fastdeploy.dev/blog "fastdeploy.dev/requestedAt=$(date --utc +%FT%TZ)" >/dev/null
+      ready_since=$((SECONDS + 60))
+    fi
+    sleep 0.5
   done
-  [[ -n $external ]] || until_ok 10 "$site" curl --silent --fail "$site"
 }
+
+blog_is_ready() { kubectl --namespace "$demo" wait --for condition=Ready services.fastdeploy.dev/blog --timeout 0 >/dev/null 2>&1; }
+site_answers() { [[ -n $external ]] || curl --silent --fail --max-time 2 --output /dev/null "$site"; }
 
 tell_what_next() {
   [[ -f $samples/blog.yaml && -z $external ]] || return 0

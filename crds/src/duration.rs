@@ -36,8 +36,8 @@ mod tests {
     #[test]
     fn reads_what_people_write() {
         assert_eq!(parse("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse("30m"), Ok(Duration::from_secs(1_800)));
-        assert_eq!(parse("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(parse("30m"), Ok(Duration::from_mins(30)));
+        assert_eq!(parse("1h30m"), Ok(Duration::from_mins(90)));
         for bad in ["", "5", "m", "1m1h", "1d", "-1s", "1.5h", "30 m", "1m1m"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -108,7 +108,11 @@ impl Hands {
         match write {
             Write::ServiceStatus { old, new } => {
                 let Subject::Service(service) = subject else { return Ok(()) };
-                let patch = status_patch(&to_value(&old), &to_value(&new), service.resource_version());
+                let patch = status_patch(
+                    &to_value(&old),
+                    &to_value(&new),
+                    service.metadata.resource_version.as_ref(),
+                );
                 Api::<Service>::namespaced(self.client.clone(), &namespace)
                     .patch_status(&service.name_any(), &manager, &Patch::Merge(patch))
                     .await
@@ -116,7 +120,7 @@ impl Hands {
             }
             Write::DeploymentStatus { target, old, new } => {
                 let version = versions.get(&target.uid).cloned().or(target.resource_version);
-                let patch = status_patch(&to_value(&old), &to_value(&new), version);
+                let patch = status_patch(&to_value(&old), &to_value(&new), version.as_ref());
                 let written = deployments()
                     .patch_status(&target.name, &manager, &Patch::Merge(patch))
                     .await
@@ -124,7 +128,7 @@ impl Hands {
                 versions.insert(target.uid, written.resource_version().unwrap_or_default());
             }
             Write::CreateDeployment(deployment) => {
-                self.create_deployment(&deployments(), *deployment).await?
+                self.create_deployment(&deployments(), *deployment).await?;
             }
             Write::DeleteDeployment(target) => delete(&deployments(), target).await?,
             Write::Adopt { target, finalizers, owners } => {
@@ -341,7 +345,7 @@ fn to_value<T: serde::Serialize>(value: &T) -> Value {
 
 /// A merge patch of the status, guarded by the version that was read. Fields that we do not know
 /// (of a newer version) stay as they are.
-fn status_patch(old: &Value, new: &Value, version: Option<String>) -> Value {
+fn status_patch(old: &Value, new: &Value, version: Option<&String>) -> Value {
     json!({ "metadata": { "resourceVersion": version }, "status": merge_patch(old, new) })
 }
 

@@ -35,9 +35,9 @@ async fn main() -> anyhow::Result<()> {
         .unwrap_or_else(|_| "info,kube_runtime=warn,kube_client=warn".into());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     if config.log_format == "json" {
-        logs.json().init()
+        logs.json().init();
     } else {
-        logs.init()
+        logs.init();
     }
     // Two TLS back-ends may be compiled in by dependencies; say which one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -254,13 +254,13 @@ impl History {
                 let seen = self.seen(*late);
                 let version = seen.service.metadata.resource_version.clone();
                 let plan = seen.service_plan();
-                self.carry_out(&version, None, plan.writes, *cut);
+                self.carry_out(version.as_ref(), None, plan.writes, *cut);
             }
             Step::Deployment { nth, late, cut } => {
                 let seen = self.seen(*late);
                 if let Some(name) = Self::nth(&seen.deployments, *nth) {
                     let plan = seen.deployment_plan(&name);
-                    self.carry_out(&None, Some(&name), plan.writes, *cut);
+                    self.carry_out(None, Some(&name), plan.writes, *cut);
                 }
             }
             Step::MakePods => world.make_pods(),
@@ -439,7 +439,7 @@ impl History {
 
     fn carry_out(
         &mut self,
-        service_version: &Option<String>,
+        service_version: Option<&String>,
         of: Option<&str>,
         writes: Vec<Write>,
         cut: usize,
@@ -454,14 +454,14 @@ impl History {
 
     fn write(
         &mut self,
-        service_version: &Option<String>,
+        service_version: Option<&String>,
         of: Option<&str>,
         versions: &mut BTreeMap<String, String>,
         write: Write,
     ) -> bool {
         match write {
             Write::ServiceStatus { new, .. } => {
-                if self.world.service.metadata.resource_version != *service_version {
+                if self.world.service.metadata.resource_version.as_ref() != service_version {
                     return false;
                 }
                 let version = self.world.tick();

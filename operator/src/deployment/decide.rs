@@ -244,7 +244,7 @@ impl<'a> Pass<'a> {
             .service
             .as_ref()
             .and_then(|service| crds::duration::parse(&service.spec.policy.prepare_timeout).ok())
-            .unwrap_or(Duration::from_secs(600));
+            .unwrap_or(Duration::from_mins(10));
         let since = job.metadata.creation_timestamp.as_ref().map_or(self.observed.now, |time| time.0);
         let until = SignedDuration::try_from(prepare)
             .ok()
