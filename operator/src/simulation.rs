@@ -607,8 +607,8 @@ impl History {
                 }
             }
             if (self.world.clock, self.started.len()) == before {
-                // Nothing wants to be written; only time may still change that.
-                self.happen(&Step::Wait(700));
+                // Nothing wants to be written; only time may still change that: deadline and grace.
+                self.happen(&Step::Wait(1_000));
                 let plan = self.world.service_plan();
                 let names: Vec<_> = self.world.deployments.keys().cloned().collect();
                 if plan.writes.is_empty()

@@ -164,9 +164,19 @@ impl Story {
 
     /// `kubectl apply`, which is expected to refuse: answers with what it said.
     pub async fn refused(&self, manifest: &Manifest) -> Result<String> {
-        let words = ["--namespace", &self.namespace, "apply", "--filename", "-"];
+        self.refused_by("apply", manifest).await
+    }
+
+    /// The same for `kubectl create` and others.
+    pub async fn refused_by(&self, verb: &str, manifest: &Manifest) -> Result<String> {
+        let words = ["--namespace", &self.namespace, verb, "--filename", "-"];
         let said = kubectl::ask(&words, &without_nulls(manifest.0.clone()).to_string()).await?;
-        ensure!(!said.ok, "expected kubectl apply to refuse this, but it said {}:\n{}", said.out, manifest.0);
+        ensure!(
+            !said.ok,
+            "expected kubectl {verb} to refuse this, but it said {}:\n{}",
+            said.out,
+            manifest.0
+        );
         Ok(said.err)
     }
 
