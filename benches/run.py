@@ -28,7 +28,7 @@ def at(text: str) -> float:
 def one_run(namespace: str, service: str) -> dict:
     manifest = {
         "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment",
-        "metadata": {"generateName": "bench-", "namespace": namespace},
+        "metadata": {"name": f"bench-{time.time_ns() // 1_000_000}", "namespace": namespace},
         "spec": {"service": service, "reason": "benches/run.py"},
     }
     name = kubectl("create", "-f", "-", "-o", "name", stdin=json.dumps(manifest)).strip().split("/")[1]
@@ -65,20 +65,19 @@ def figures(deployment: dict, entries: list[dict]) -> dict[str, float]:
         ]
         return at((hits[-1] if last else hits[0])["stageTimestamp"]) if hits else None
 
-    created = at(deployment["metadata"]["creationTimestamp"])
-    # A generated name is not in the request; its time is that of the operator's first look, or better.
+    asked = first("create", "deployments")
     job = first("create", "jobs")
-    pod = first("create", "pods", "job-controller")
+    pod = first("create", "pods", subresource="binding")
     claim = first("patch", "deployments", OURS + "api-server", "status")
     verdict = first("patch", "deployments", OURS + "operator", "status", last=True)
     started = [at(step["startedAt"]) for step in status.get("steps", []) if step.get("startedAt")]
     ended = at(status["finishedAt"])
     numbered = first("patch", "deployments", OURS + "operator", "status")
     return {
-        "asked for → numbered (coarse)": (numbered or created) - created,
+        "apply → numbered": numbered - asked,
         "numbered → Job": job - numbered,
-        "Job → pod": pod - job if pod else None,
-        "pod → claim granted": claim - pod if pod else None,
+        "Job → pod bound to a node": pod - job if pod else None,
+        "pod bound → claim granted": claim - pod if pod else None,
         "claim → first task": min(started) - claim if started else None,
         "first task → Ansible ended": ended - min(started) if started else None,
         "Ansible ended → verdict in status": verdict - ended,

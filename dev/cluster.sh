@@ -164,9 +164,11 @@ remove_containers() {
 
 remove_mounts() {
   local mount
+  quietly buildah_ rm --all || true # what a build that was broken off left
   while read -r mount; do umount --lazy "$mount" 2>/dev/null || true; done < <(
-    awk -v below="$state/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort -r)
-  rm -rf "$state/run/containerd" "$state/run/cni"
+    awk -v state="$state/" -v storage="$storage/" \
+      'index($2, state) == 1 || index($2, storage) == 1 {print $2}' /proc/mounts | sort -r)
+  rm -rf "$state"/run/{containerd*,cni,runc}
   find /var/log/containers -lname "$state/*" -delete 2>/dev/null || true
 }
 

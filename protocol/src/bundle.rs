@@ -82,7 +82,7 @@ pub struct Credentials {
 }
 
 /// What `ansible-playbook` is told besides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Options {
     /// `--tags`.
@@ -103,6 +103,12 @@ pub struct Options {
     /// SSH pipelining; on unless the author switched it off.
     #[serde(default = "yes")]
     pub pipelining: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tags: vec![], skip_tags: vec![], forks: None, verbosity: 0, diff: false, pipelining: yes() }
+    }
 }
 
 const fn yes() -> bool {

@@ -14,6 +14,7 @@ use crate::{
 /// Characters of a failure's message.
 const MESSAGE: usize = 500;
 const SIGKILL: i32 = 9;
+const STARVED: &str = "the container had not enough memory and the kernel killed a process of Ansible";
 
 /// Everything that was seen.
 pub struct Ended<'a> {
@@ -37,6 +38,21 @@ pub struct Ended<'a> {
 
 /// The result, and the reason unless it succeeded.
 pub fn classify(ended: &Ended) -> (RunResult, Option<Failure>) {
+    let (result, failure) = from_what_was_reported(ended);
+    // The kernel killed a task's process: Ansible goes on and calls that a failed step.
+    let starved = ended.out_of_memory && result == RunResult::Failed;
+    let failure = failure.map(|failure| match failure.reason.as_str() {
+        reason::TASK_FAILED | reason::ANSIBLE_FAILED if starved => Failure {
+            reason: reason::OUT_OF_MEMORY.to_owned(),
+            message: short(&format!("{STARVED}: {}", failure.message), MESSAGE),
+            ..failure
+        },
+        _ => failure,
+    });
+    (result, failure)
+}
+
+fn from_what_was_reported(ended: &Ended) -> (RunResult, Option<Failure>) {
     // A result that is already there beats a stop.
     if let (Exit::Code(code), Some(_)) = (ended.exit, &ended.seen.stats) {
         return with_statistics(ended, code);
@@ -48,10 +64,7 @@ pub fn classify(ended: &Ended) -> (RunResult, Option<Failure>) {
         return failed(step_failure(first));
     }
     failed(match ended.exit {
-        _ if ended.out_of_memory => without_step(
-            reason::OUT_OF_MEMORY,
-            "the container had not enough memory and the kernel killed a process of Ansible",
-        ),
+        _ if ended.out_of_memory => without_step(reason::OUT_OF_MEMORY, STARVED),
         Exit::Signal(SIGKILL) => without_step(reason::RUNNER_LOST, "Ansible was killed from outside"),
         Exit::Signal(signal) => {
             without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended by signal {signal}"))
@@ -105,15 +118,16 @@ fn with_statistics(ended: &Ended, code: i32) -> (RunResult, Option<Failure>) {
     if worked {
         return (RunResult::Succeeded, None);
     }
-    let message = if stats.is_empty() {
+    // Without a result the statistics are empty, whether or not a server matched.
+    let message = if ended.tagged && seen.results == 0 && seen.no_hosts.is_empty() {
+        "no task has the wanted tags".to_owned()
+    } else if stats.is_empty() {
         match seen.no_hosts.iter().filter(|play| !play.is_empty()).map(String::as_str).collect::<Vec<_>>() {
             plays if plays.is_empty() => "no server of the inventory matched the playbook".to_owned(),
             plays => format!("no server of the inventory matched the playbook (plays: {})", plays.join(", ")),
         }
     } else if seen.results > 0 {
         "every task was skipped by its own condition".to_owned()
-    } else if ended.tagged {
-        "no task has the wanted tags".to_owned()
     } else {
         "the playbook has no task for these servers".to_owned()
     };

@@ -16,14 +16,13 @@ use crate::{installation, system::Program};
 /// Compiles an operator with fail points, and answers where it is.
 pub async fn build() -> Result<String> {
     let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let folder = format!("{workspace}/target/failpoints");
     let built = Command::new("cargo")
         .args(["build", "--locked", "--quiet", "--package", "operator", "--features", "failpoints"])
-        .args(["--target-dir", &folder])
         .current_dir(workspace)
         .status()
         .await?;
     ensure!(built.success(), "expected the operator to compile with fail points, see above");
+    let folder = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{workspace}/target"));
     Ok(format!("{folder}/debug/fastdeploy-operator"))
 }
 

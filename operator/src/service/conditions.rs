@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::decide::{Automatic, Observed, is_over};
+use super::decide::{Automatic, Observed, began, is_over};
 
 /// What the table is looked up with.
 pub struct Seen<'a> {
@@ -106,10 +106,13 @@ fn row(seen: &Seen<'_>, observed: &Observed) -> Row {
         return reconciling(Reason::DeploymentRunning, "A Deployment is starting".into());
     }
     let handled = status.handled.as_ref().filter(|handled| handled.digest == wanted.digest());
-    if let Some(result) = handled.and_then(|h| h.result).filter(|result| *result != Phase::Succeeded) {
-        let uid = handled.map_or("", |h| &h.deployment.uid);
-        let ended =
-            deployments.iter().find(|d| d.uid().as_deref() == Some(uid)).and_then(|d| d.status.as_ref());
+    let uid = handled.map_or("", |h| &h.deployment.uid);
+    let by = deployments.iter().find(|d| d.uid().as_deref() == Some(uid));
+    // One that was stopped before it began has harmed nothing; it only leaves the wish open.
+    let harmless = |result| result == Phase::Cancelled && by.is_some_and(|d| !began(d));
+    let bad = |result: &Phase| *result != Phase::Succeeded && !harmless(*result);
+    if let Some(result) = handled.and_then(|h| h.result).filter(bad) {
+        let ended = by.and_then(|d| d.status.as_ref());
         let reason = ended.and_then(|s| Reason::parse(s.reason.as_deref()?)).unwrap_or(match result {
             Phase::NothingDone => Reason::NothingDone,
             Phase::Cancelled => Reason::Cancelled,

@@ -131,6 +131,11 @@ pub(super) fn is_over(deployment: &Deployment) -> bool {
     phase(deployment).is_some_and(Phase::is_terminal)
 }
 
+/// Ansible was allowed to start: only then may the servers be other than they were.
+pub(super) fn began(deployment: &Deployment) -> bool {
+    deployment.status.as_ref().is_some_and(|status| status.run.is_some())
+}
+
 fn number_of(deployment: &Deployment) -> Option<i64> {
     deployment.status.as_ref().and_then(|status| status.number)
 }
@@ -185,7 +190,7 @@ fn record_handled(
             .filter(|d| already.is_none_or(|already| number(d) > Some(already)))
             .filter(|d| {
                 let digest = d.status.as_ref().and_then(|s| s.digest.as_deref());
-                d.name_any() == made_for_it || (digest == Some(wanted.digest()) && is_over(d))
+                d.name_any() == made_for_it || (digest == Some(wanted.digest()) && is_over(d) && began(d))
             })
             .max_by_key(|d| number(d));
         if let Some(deployment) = acted {
