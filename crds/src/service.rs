@@ -25,10 +25,10 @@ use crate::{deployment::Phase, schema};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Live", type_ = "integer", json_path = ".status.live.number", description = "Number of the Deployment whose result is on the servers"),
     printcolumn(name = "Last", type_ = "string", json_path = ".status.last.phase", description = "How the last Deployment ended"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Site", type_ = "string", json_path = ".spec.url", priority = 1),
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policy.deploy", priority = 1),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: write at most 40 lower-case letters, digits and dashes, beginning with a letter"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.lastNumber) || (has(self.status) && has(self.status.lastNumber) && self.status.lastNumber >= oldSelf.status.lastNumber)")

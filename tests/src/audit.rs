@@ -1,6 +1,10 @@
 //! Who did what, from the audit log of the cluster of `make up`, and what roles grant.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
@@ -8,6 +12,8 @@ use kube::{Api, Client};
 use serde::Deserialize;
 
 use crate::installation;
+
+const DECISION: &str = "authorization.k8s.io/decision";
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +30,13 @@ pub struct Use {
     pub name: String,
     /// HTTP status of the answer.
     pub code: u16,
+    /// No role permitted it. (A namespace that goes away answers 403 as well.)
+    pub forbidden: bool,
 }
 
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, group, resource, namespace, name, code } = self;
+        let Self { verb, group, resource, namespace, name, code, .. } = self;
         write!(f, "{verb} {resource}.{group} {namespace}/{name} ({code})")
     }
 }
@@ -49,6 +57,7 @@ struct Line {
     user: User,
     object_ref: Option<ObjectRef>,
     response_status: Status,
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -111,6 +120,7 @@ impl Audit {
                     namespace: object.namespace,
                     name: object.name,
                     code: line.response_status.code,
+                    forbidden: line.annotations.get(DECISION).is_some_and(|word| word == "forbid"),
                 })
             }));
         }

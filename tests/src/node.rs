@@ -30,8 +30,13 @@ impl Node {
         node.map(|component| Self { component })
     }
 
-    /// Kills what runs in a pod, with SIGKILL, as a crash would.
+    /// Kills what runs in a pod, as a crash would.
     pub fn kill_pod(&self, pod: &Pod, program: &str) -> Result<()> {
+        self.signal_pod(pod, program, Signal::SIGKILL)
+    }
+
+    /// Sends a signal to what runs in a pod.
+    pub fn signal_pod(&self, pod: &Pod, program: &str, signal: Signal) -> Result<()> {
         let uid = pod.uid().context("a pod without a uid")?;
         let processes = processes_of(&uid, program);
         ensure!(
@@ -40,7 +45,7 @@ impl Node {
             pod.name_any()
         );
         for pid in processes {
-            kill(pid, Signal::SIGKILL)?;
+            kill(pid, signal)?;
         }
         Ok(())
     }

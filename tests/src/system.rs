@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Pod},
+};
 use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams},
@@ -96,4 +99,22 @@ impl Program {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum())
     }
+}
+
+/// Waits until no story's namespace is being taken away any more: what is counted from now on has
+/// one cause.
+pub async fn quiet(client: &Client) -> Result<()> {
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let of_stories = ListParams::default().labels("fastdeploy.dev/test");
+    for namespace in namespaces.list(&of_stories).await?.items {
+        let Some(uid) = namespace.metadata.uid.filter(|_| namespace.metadata.deletion_timestamp.is_some())
+        else {
+            continue;
+        };
+        let name = namespace.metadata.name.unwrap_or_default();
+        let gone = await_condition(namespaces.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
+        let late = || format!("expected namespace {name} to be gone within two minutes");
+        tokio::time::timeout(Duration::from_mins(2), gone).await.with_context(late)??;
+    }
+    Ok(())
 }

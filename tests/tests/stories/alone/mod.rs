@@ -1,6 +1,7 @@
 //! Stories that take away what all others need: one at a time.
 
 mod api_away;
+mod authority_damaged;
 mod kubelet_restarted;
 mod operator_killed;
 mod two_operators;

@@ -6,7 +6,8 @@ use crds::{
     Phase,
     deployment::{Cancel, StepState},
 };
-use tests::{Outcome, Story, deployment, ensure, expect, same, service};
+use nix::sys::signal::Signal;
+use tests::{Outcome, Story, deployment, ensure, expect, node::Node, same, service};
 
 const THREE: &str = "
 - {name: One, ansible.builtin.command: sleep 5}
@@ -101,6 +102,24 @@ async fn a_result_that_is_there_beats_a_cancel() -> Outcome {
         story.service_is("blog", "True", "True", "Deployed").await?;
         let listed = story.listed().await?;
         same("phases", listed.iter().map(tests::phase).collect(), vec![Some(Phase::Succeeded); 2])
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_runner_that_hangs_is_stopped_all_the_same() -> Outcome {
+    let Some(node) = Node::here("cancel-hanging") else { return Ok(()) };
+    Story::tell("cancel-hanging", async |story| {
+        story.apply(&service("blog").tasks("[{name: Stay, ansible.builtin.command: sleep 300}]")).await?;
+        story.apply(&deployment("run", "blog")).await?;
+        story.says("run", "TASK [Stay]").await?;
+        let pod = story.pod_of("run", "any", |_| true).await?;
+        node.signal_pod(&pod, "fastdeploy-runner", Signal::SIGSTOP)?;
+
+        story.cancel("run", Cancel::Now).await?;
+        // Half a minute of patience, then the pod is deleted, which gives it another half.
+        expect::ended(&story.ends("run").await?, Phase::Cancelled, "Cancelled")?;
+        story.service_is("blog", "False", "False", "Cancelled").await.map(drop)
     })
     .await
 }

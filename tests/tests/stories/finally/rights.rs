@@ -23,7 +23,7 @@ async fn rights_are_used_and_uses_are_rights() -> Outcome {
             used.retain(|used| !is_everybodys(used));
             used.sort();
             used.dedup();
-            let refused = used.iter().filter(|used| used.code == 403);
+            let refused = used.iter().filter(|used| used.forbidden);
             wrong.extend(refused.map(|used| format!("{account} was refused: {used}")));
             let foreign = used.iter().filter(|used| !granted.iter().any(|grant| grant.permits(used)));
             wrong.extend(foreign.map(|used| format!("{account} used what its roles do not grant: {used}")));
