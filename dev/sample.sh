@@ -54,7 +54,12 @@ watch_blog() {
     if [[ -z $ready_since ]] && blog_is_ready; then ready_since=$SECONDS; fi
     if [[ -n $ready_since ]] && ((SECONDS - ready_since > 5)); then
       say '      the servers were restarted; deploying again'
-      kubectl --namespace "$demo" annotate --overwrite services.fastdeploy.dev/blog "fastdeploy.dev/requestedAt=$(date --utc +%FT%TZ)" >/dev/null
+      kubectl create --filename - >/dev/null <<YAML
+apiVersion: fastdeploy.dev/v1alpha1
+kind: Deployment
+metadata: {generateName: blog-, namespace: $demo}
+spec: {service: blog, reason: The servers were restarted and have forgotten the site}
+YAML
       ready_since=$((SECONDS + 60))
     fi
     sleep 0.5

@@ -13,10 +13,11 @@ use tests::{
 async fn budget_of_one_run() -> Outcome {
     let Some(audit) = Audit::here("budget") else { return Ok(()) };
     Story::tell_alone("budget", async |story| {
-        let operator = Program::new(&story.client, "operator");
-        system::quiet(&story.client).await?;
-        let before = operator.metric("fastdeploy_operator_reconciles_total").await?;
         story.apply(&service("blog")).await?;
+        story.service_is("blog", "True", "False", "WaitingForPerson").await?;
+        system::quiet(&story.client).await?;
+        let operator = Program::new(&story.client, "operator");
+        let before = operator.metric("fastdeploy_operator_reconciles_total").await?;
         story.apply(&deployment("run", "blog")).await?;
         expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
         story.service_is("blog", "True", "True", "Deployed").await?;
