@@ -3,19 +3,22 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use crds::{Deployment, Service, names};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
     runtime::{
-        Config as ControllerConfig, Controller,
+        Config as ControllerConfig, Controller, WatchStreamExt,
         controller::{Action, Error as ControllerError},
+        reflector,
         reflector::ObjectRef,
+        utils::PredicateConfig,
         watcher,
     },
 };
@@ -163,7 +166,13 @@ pub async fn drive(context: Arc<Context>) {
     let client = context.client.clone();
     let services = {
         let (context, index) = (context.clone(), context.clone());
-        Controller::new(Api::<Service>::all(client.clone()), watcher::Config::default())
+        // Its own status is no news to a controller: only what others write wakes it.
+        let asked = |service: &Service| {
+            let requested = service.annotations().get(names::ANNOTATION_REQUESTED_AT);
+            Some(hash(&(service.metadata.generation, requested)))
+        };
+        let (reader, objects) = watched(Api::<Service>::all(client.clone()), asked);
+        Controller::for_stream(objects, reader)
             .with_config(ControllerConfig::default().concurrency(16))
             .watches(Api::<Deployment>::all(client.clone()), watcher::Config::default(), |deployment| {
                 let namespace = deployment.namespace()?;
@@ -185,7 +194,14 @@ pub async fn drive(context: Arc<Context>) {
             )
             .for_each(|outcome| async { report(outcome.err()) })
     };
-    let deployments = Controller::new(Api::<Deployment>::all(client.clone()), watcher::Config::default())
+    let told = |deployment: &Deployment| {
+        let status = deployment.status.as_ref();
+        let number = status.and_then(|status| status.number);
+        let instance = status.and_then(|status| status.run.as_ref()).map(|run| &run.instance);
+        Some(hash(&(deployment.metadata.generation, number, instance)))
+    };
+    let (reader, objects) = watched(Api::<Deployment>::all(client.clone()), told);
+    let deployments = Controller::for_stream(objects, reader)
         .with_config(ControllerConfig::default().concurrency(16))
         .watches(
             Api::<Pod>::all(client.clone()),
@@ -211,6 +227,37 @@ pub async fn drive(context: Arc<Context>) {
         )
         .for_each(|outcome| async { report(outcome.err()) });
     futures::join!(services, deployments);
+}
+
+/// A cache of all objects, without what only the API server needs, and a stream of those in which
+/// something changed that `news` looks at.
+fn watched<K>(
+    api: Api<K>,
+    news: impl Fn(&K) -> Option<u64> + Send + 'static,
+) -> (reflector::Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stream = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(news, PredicateConfig::default());
+    (reader, stream)
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What goes wrong around passes: watches that break, objects that are gone when their turn comes.

@@ -6,6 +6,7 @@ pub mod audit;
 mod dump;
 pub mod expect;
 mod kubectl;
+mod looks;
 pub mod manifest;
 pub mod node;
 pub mod operators;
@@ -13,14 +14,17 @@ mod rules;
 pub mod servers;
 mod story;
 pub mod system;
+mod waits;
 mod watched;
+mod writes;
 
 pub use anyhow::{Context, Result, bail, ensure};
 pub use expect::{holds, same};
 pub use manifest::{deployment, service};
 pub use rules::Ruled;
 pub use servers::Servers;
-pub use story::{Outcome, Story, phase};
+pub use story::{Outcome, Story};
+pub use waits::phase;
 pub use watched::Watched;
 
 /// The namespace that fastDeploy is installed in.
