@@ -33,8 +33,9 @@ sample: ## the sample of manifests/samples again
 generate: ## everything that is generated and committed: CRDs, docs/reasons.md, manifests
 	@dev/generate.sh
 
-lint: ## format and clippy, without a warning
+lint: ## format, licences and clippy, without a warning
 	@cargo fmt --all --check
+	@dev/licenses.py
 	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 test: ## what CI runs: lint, unit tests, then the stories of tests/ on the cluster

@@ -41,7 +41,7 @@ print(f"by hand, {RUNS} runs: median {statistics.median(walls):.3f} s   min {min
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    return subprocess.run(["kubectl", *arguments], input=stdin, check=True, text=True, capture_output=True).stdout
+    return subprocess.run(["kubectl", *arguments], input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def main() -> None:
