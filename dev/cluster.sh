@@ -85,7 +85,7 @@ start_component() {
       --kubelet-certificate-authority "$pki/ca.crt" --kubelet-preferred-address-types InternalIP \
       --kubelet-client-certificate "$pki/to-kubelet.crt" --kubelet-client-key "$pki/to-kubelet.key" \
       --audit-policy-file "$config/audit.yaml" --audit-log-path "$state/audit.log" \
-      --audit-log-maxsize 100 --audit-log-maxbackup 3
+      --audit-log-maxsize 100 --audit-log-maxbackup 10
     until_ok 60 'the API server' kubectl get --raw /readyz
     ;;
   kube-controller-manager)

@@ -10,7 +10,7 @@ cluster() { "$here/up.sh"; }
 current() { "$here/generate.sh" --check; }
 stories() {
   eval "$("$here/env.sh")"
-  cargo test --locked --package tests -- "$@"
+  cargo test --locked --package tests -- --test-threads=5 "$@"
 }
 
 phases 'format and clippy: lint' 'unit tests: units' 'cluster and installation: cluster' \

@@ -201,16 +201,17 @@ pub async fn drive(context: Arc<Context>) {
         Some(hash(&(deployment.metadata.generation, number, instance)))
     };
     let (reader, objects) = watched(Api::<Deployment>::all(client.clone()), told);
+    let pods =
+        watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().labels(names::LABEL_DEPLOYMENT))
+            .default_backoff()
+            .touched_objects()
+            .predicate_filter(deployment::fate::news, PredicateConfig::default());
     let deployments = Controller::for_stream(objects, reader)
         .with_config(ControllerConfig::default().concurrency(16))
-        .watches(
-            Api::<Pod>::all(client.clone()),
-            watcher::Config::default().labels(names::LABEL_DEPLOYMENT),
-            |pod| {
-                let name = pod.labels().get(names::LABEL_DEPLOYMENT)?;
-                Some(ObjectRef::new(name).within(&pod.namespace()?))
-            },
-        )
+        .watches_stream(pods, |pod| {
+            let name = pod.labels().get(names::LABEL_DEPLOYMENT)?;
+            Some(ObjectRef::new(name).within(&pod.namespace()?))
+        })
         // A lock that was given wakes the one whose turn it is.
         .watches(Api::<Service>::all(client.clone()), watcher::Config::default(), |service| {
             let active = service.status.as_ref()?.active.as_ref()?;

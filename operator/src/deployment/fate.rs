@@ -1,5 +1,7 @@
 //! What became of a run's pod, from what Kubernetes says of it. Pure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crds::Reason;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerState, Pod};
@@ -35,6 +37,20 @@ pub struct End {
     pub detail: String,
     /// When the container ended.
     pub at: Option<Timestamp>,
+}
+
+/// A hash over what may change a fate; everything else that Kubernetes notes on a pod is no news. A
+/// pod that is removed has lost its finalizers, so that is seen too.
+pub fn news(pod: &Pod) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    let started = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten())
+        .any(|c| c.state.as_ref().is_some_and(|state| state.running.is_some()));
+    format!("{:?}", of(pod)).hash(&mut hasher);
+    (started, &pod.metadata.deletion_timestamp.is_some(), &pod.metadata.finalizers).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// Reads it from the pod's status.
