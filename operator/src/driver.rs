@@ -205,7 +205,7 @@ pub async fn drive(context: Arc<Context>) {
         watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().labels(names::LABEL_DEPLOYMENT))
             .default_backoff()
             .touched_objects()
-            .predicate_filter(deployment::fate::news, PredicateConfig::default());
+            .predicate_filter(|pod: &Pod| Some(deployment::fate::news(pod)), PredicateConfig::default());
     let deployments = Controller::for_stream(objects, reader)
         .with_config(ControllerConfig::default().concurrency(16))
         .watches_stream(pods, |pod| {

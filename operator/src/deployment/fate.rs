@@ -41,7 +41,7 @@ pub struct End {
 
 /// A hash over what may change a fate; everything else that Kubernetes notes on a pod is no news. A
 /// pod that is removed has lost its finalizers, so that is seen too.
-pub fn news(pod: &Pod) -> Option<u64> {
+pub fn news(pod: &Pod) -> u64 {
     let mut hasher = DefaultHasher::new();
     let started = pod
         .status
@@ -50,7 +50,7 @@ pub fn news(pod: &Pod) -> Option<u64> {
         .any(|c| c.state.as_ref().is_some_and(|state| state.running.is_some()));
     format!("{:?}", of(pod)).hash(&mut hasher);
     (started, &pod.metadata.deletion_timestamp.is_some(), &pod.metadata.finalizers).hash(&mut hasher);
-    Some(hasher.finish())
+    hasher.finish()
 }
 
 /// Reads it from the pod's status.
