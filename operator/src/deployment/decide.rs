@@ -314,6 +314,8 @@ impl<'a> Pass<'a> {
         let told = pod.annotations().get(names::ANNOTATION_CANCEL).map(String::as_str);
         if told != Some(cancel.as_str()) && told != Some(Cancel::Now.as_str()) {
             self.plan.writes.push(Write::CancelPod { target, cancel });
+            // Our own annotation is no news that would wake us.
+            self.plan.look_again_in(STOP_PATIENCE.unsigned_abs());
         } else if cancel == Cancel::Now && pod.metadata.deletion_timestamp.is_none() {
             let since = pod.annotations().get(names::ANNOTATION_CANCELLED_AT).and_then(|at| at.parse().ok());
             let until =
