@@ -66,3 +66,61 @@ pub fn over(deployment: Option<&Deployment>, job: Option<&Job>, pods: &[Pod], no
     let end = certain_end(run);
     if now >= end { Over::Yes } else { Over::At(end) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).expect("an object")
+    }
+
+    fn deployment(status: &Value) -> Deployment {
+        from(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment",
+            "metadata": {"name": "run"}, "spec": {"service": "blog"}, "status": status,
+        }))
+    }
+
+    fn pod(uid: &str, ended: bool) -> Pod {
+        let state = if ended { json!({"terminated": {"exitCode": 0}}) } else { json!({"running": {}}) };
+        from(json!({"metadata": {"uid": uid}, "status": {
+            "phase": if ended { "Failed" } else { "Running" },
+            "containerStatuses": [{"name": "run", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}],
+        }}))
+    }
+
+    #[test]
+    fn only_proof_or_the_deadline_releases_the_lock_of_a_claimed_run() {
+        let claimed = json!({"phase": "Failed", "run": {
+            "attempt": 1, "instance": "i", "podUid": "p", "seq": 0,
+            "claimedAt": "2026-11-23T12:00:00Z", "deadline": "2026-11-23T12:30:00Z",
+        }});
+        let run = deployment(&claimed);
+        let (before, end): (Timestamp, Timestamp) =
+            ("2026-11-23T12:31:59Z".parse().unwrap(), "2026-11-23T12:32:00Z".parse().unwrap());
+        let counted: Job = from(json!({"status": {"failed": 1}}));
+        let at_work: Job = from(json!({"status": {"failed": 1, "terminating": 1}}));
+
+        assert_eq!(over(Some(&run), None, &[pod("p", true)], before), Over::Yes);
+        assert_eq!(over(Some(&run), Some(&counted), &[], before), Over::Yes);
+        // Silence, another pod's end and a Job that still counts prove nothing.
+        assert_eq!(over(Some(&run), None, &[], before), Over::At(end));
+        assert_eq!(over(Some(&run), None, &[pod("q", true)], before), Over::At(end));
+        assert_eq!(over(Some(&run), Some(&at_work), &[], before), Over::At(end));
+        assert_eq!(over(Some(&run), Some(&counted), &[pod("p", false)], before), Over::At(end));
+        assert_eq!(over(Some(&run), None, &[], end), Over::Yes);
+    }
+
+    #[test]
+    fn a_run_that_never_claimed_is_over_with_its_verdict_and_not_before() {
+        let now = Timestamp::UNIX_EPOCH;
+        let ended = deployment(&json!({"phase": "Cancelled"}));
+        assert_eq!(over(Some(&ended), None, &[pod("p", false)], now), Over::Yes);
+        let waiting = deployment(&json!({"phase": "Preparing"}));
+        assert_eq!(over(Some(&waiting), None, &[], now), Over::NotYet);
+        assert_eq!(over(None, None, &[pod("p", false)], now), Over::NotYet);
+    }
+}
