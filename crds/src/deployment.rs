@@ -288,6 +288,31 @@ pub struct Run {
     /// The highest report that arrived without a gap.
     #[serde(default)]
     pub seq: i64,
+    /// How far it is; at most once in 5 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The step that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub step: Option<String>,
+    /// The runner's final report, as JSON: what its termination message says. Only once every event
+    /// of this attempt has arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub result: Option<String>,
+}
+
+/// How far a run is.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Steps that have ended.
+    pub done: u32,
+    /// Steps that are known, the ended ones among them.
+    pub total: u32,
+    /// Seconds that it usually takes from here to the end, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_seconds: Option<u32>,
 }
 
 /// A step that was done.

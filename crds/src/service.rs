@@ -551,6 +551,11 @@ pub struct Active {
     /// Since when.
     #[schemars(schema_with = "schema::time")]
     pub since: Timestamp,
+    /// Until when its run may still be at work although its pod is lost: the lock is kept until then,
+    /// even if the Deployment is deleted meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub until: Option<Timestamp>,
 }
 
 /// What is on the servers.

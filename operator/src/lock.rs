@@ -32,7 +32,7 @@ pub fn pod_ended(pod: &Pod) -> bool {
     matches!(phase, "Succeeded" | "Failed") && terminated
 }
 
-/// The Job has counted its pod as ended: that outlives the pod itself.
+/// The Job has counted a pod as ended: that outlives the pod itself.
 pub fn job_counted_end(job: &Job) -> bool {
     job.status.as_ref().is_some_and(|status| {
         status.failed.unwrap_or(0) + status.succeeded.unwrap_or(0) > 0
@@ -48,10 +48,16 @@ pub fn certain_end(run: &Run) -> Timestamp {
 }
 
 /// Whether the run of this Deployment, whose verdict is known or which is gone, is over. `pods`
-/// and `job` are those of its current attempt.
-pub fn over(deployment: Option<&Deployment>, job: Option<&Job>, pods: &[Pod], now: Timestamp) -> Over {
+/// are those of its current attempt; `until` was noted with the lock when the run was lost. What the
+/// Job counted is no proof: it may be the end of another pod, or a pod that was only given up.
+pub fn over(deployment: Option<&Deployment>, until: Option<Timestamp>, pods: &[Pod], now: Timestamp) -> Over {
     let Some(deployment) = deployment else {
-        return if pods.iter().all(pod_ended) { Over::Yes } else { Over::NotYet };
+        // A Deployment that claimed is only let go once its end was seen or `until` was noted.
+        return match until {
+            Some(until) if now < until => Over::At(until),
+            None if !pods.iter().all(pod_ended) => Over::NotYet,
+            _ => Over::Yes,
+        };
     };
     let status = deployment.status.clone().unwrap_or_default();
     if !status.phase.is_some_and(crds::Phase::is_terminal) {
@@ -60,7 +66,7 @@ pub fn over(deployment: Option<&Deployment>, job: Option<&Job>, pods: &[Pod], no
     // Whoever has not claimed before the verdict never will: the claim needs a phase that is not terminal.
     let Some(run) = &status.run else { return Over::Yes };
     let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&run.pod_uid));
-    if pod.is_some_and(pod_ended) || (pod.is_none() && job.is_some_and(job_counted_end)) {
+    if pod.is_some_and(pod_ended) {
         return Over::Yes;
     }
     let end = certain_end(run);
@@ -101,16 +107,12 @@ mod tests {
         let run = deployment(&claimed);
         let (before, end): (Timestamp, Timestamp) =
             ("2026-11-23T12:31:59Z".parse().unwrap(), "2026-11-23T12:32:00Z".parse().unwrap());
-        let counted: Job = from(json!({"status": {"failed": 1}}));
-        let at_work: Job = from(json!({"status": {"failed": 1, "terminating": 1}}));
 
         assert_eq!(over(Some(&run), None, &[pod("p", true)], before), Over::Yes);
-        assert_eq!(over(Some(&run), Some(&counted), &[], before), Over::Yes);
-        // Silence, another pod's end and a Job that still counts prove nothing.
+        // Silence and another pod's end prove nothing.
         assert_eq!(over(Some(&run), None, &[], before), Over::At(end));
         assert_eq!(over(Some(&run), None, &[pod("q", true)], before), Over::At(end));
-        assert_eq!(over(Some(&run), Some(&at_work), &[], before), Over::At(end));
-        assert_eq!(over(Some(&run), Some(&counted), &[pod("p", false)], before), Over::At(end));
+        assert_eq!(over(Some(&run), None, &[pod("p", false)], before), Over::At(end));
         assert_eq!(over(Some(&run), None, &[], end), Over::Yes);
     }
 
@@ -122,5 +124,15 @@ mod tests {
         let waiting = deployment(&json!({"phase": "Preparing"}));
         assert_eq!(over(Some(&waiting), None, &[], now), Over::NotYet);
         assert_eq!(over(None, None, &[pod("p", false)], now), Over::NotYet);
+        assert_eq!(over(None, None, &[], now), Over::Yes);
+    }
+
+    #[test]
+    fn the_lock_of_a_lost_run_outlives_its_deployment() {
+        let (before, end): (Timestamp, Timestamp) =
+            ("2026-11-23T12:31:59Z".parse().unwrap(), "2026-11-23T12:32:00Z".parse().unwrap());
+        assert_eq!(over(None, Some(end), &[], before), Over::At(end));
+        assert_eq!(over(None, Some(end), &[pod("p", true)], before), Over::At(end));
+        assert_eq!(over(None, Some(end), &[], end), Over::Yes);
     }
 }

@@ -54,6 +54,8 @@ enum Step {
     End(usize, bool),
     /// The nth pod, and all trace of its end, is gone.
     Vanish(usize),
+    /// The nth pod's object is forced away, its node is out of reach: what it does goes on.
+    Lose(usize),
     /// Somebody deletes the nth Job.
     DeleteJob(usize),
     /// Time passes.
@@ -75,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (0..4_usize).prop_map(Step::Claim),
         3 => (0..4_usize, any::<bool>()).prop_map(|(n, good)| Step::End(n, good)),
         1 => (0..4_usize).prop_map(Step::Vanish),
+        1 => (0..4_usize).prop_map(Step::Lose),
         1 => (0..4_usize).prop_map(Step::DeleteJob),
         2 => (1..4_000_u32).prop_map(Step::Wait),
     ]
@@ -95,6 +98,8 @@ struct History {
     past: Vec<World>,
     /// Attempts that were allowed to start Ansible.
     started: Vec<(String, u32)>,
+    /// Until when the pods that were allowed to start Ansible may be at work; gone with their end.
+    at_work: BTreeMap<String, Timestamp>,
     /// Numbers that were given, by uid.
     numbers: BTreeMap<String, i64>,
     ended: BTreeMap<String, Phase>,
@@ -194,6 +199,7 @@ impl History {
             world: World::new(policy),
             past: Vec::new(),
             started: Vec::new(),
+            at_work: BTreeMap::new(),
             numbers: BTreeMap::new(),
             ended: BTreeMap::new(),
         }
@@ -282,6 +288,11 @@ impl History {
                     world.pods.remove(&name);
                 }
             }
+            Step::Lose(nth) => {
+                if let Some(name) = Self::nth(&world.pods, *nth) {
+                    world.pods.remove(&name);
+                }
+            }
             Step::DeleteJob(nth) => {
                 if let Some(name) = Self::nth(&world.jobs, *nth) {
                     self.delete_job(&name);
@@ -290,25 +301,9 @@ impl History {
             Step::Wait(seconds) => {
                 world.now += SignedDuration::from_secs(i64::from(*seconds));
                 // The runner enforces its deadline itself.
-                let late: Vec<_> = world
-                    .pods
-                    .values()
-                    .filter(|pod| {
-                        let of_pod = |d: &&Deployment| {
-                            d.status
-                                .as_ref()
-                                .and_then(|s| s.run.as_ref())
-                                .is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref())
-                        };
-                        let run = world
-                            .deployments
-                            .values()
-                            .find(of_pod)
-                            .and_then(|d| d.status.as_ref()?.run.clone());
-                        run.is_some_and(|run| run.deadline.is_some_and(|deadline| world.now >= deadline))
-                    })
-                    .map(ResourceExt::name_any)
-                    .collect();
+                let now = world.now;
+                let late = self.at_work.iter().filter(|(_, until)| now >= **until);
+                let late: Vec<_> = late.map(|(pod, _)| pod.clone()).collect();
                 for pod in late {
                     self.end(&pod, false);
                 }
@@ -392,6 +387,7 @@ impl History {
         if !granted {
             return;
         }
+        self.at_work.insert(pod_name.into(), world.now + SignedDuration::from_mins(10));
         let run = Run {
             attempt,
             instance: pod_name.into(),
@@ -399,6 +395,9 @@ impl History {
             claimed_at: world.now,
             deadline: Some(world.now + SignedDuration::from_mins(10)),
             seq: 0,
+            progress: None,
+            step: None,
+            result: None,
         };
         deployment.status.get_or_insert_default().run = Some(run);
         deployment.metadata.resource_version = Some(version);
@@ -410,6 +409,7 @@ impl History {
 
     fn end(&mut self, pod_name: &str, good: bool) {
         let world = &mut self.world;
+        self.at_work.remove(pod_name);
         let Some(pod) = world.pods.get_mut(pod_name).filter(|pod| !lock::pod_ended(pod)) else { return };
         let message = if good {
             json!({"protocol": 1, "instance": pod_name, "result": "Succeeded", "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "startedAt": world.now}).to_string()
@@ -553,16 +553,7 @@ impl History {
 
     fn check(&mut self) {
         let world = &self.world;
-        let at_work = world.pods.values().filter(|pod| {
-            let claimed = |d: &Deployment| {
-                d.status
-                    .as_ref()
-                    .and_then(|s| s.run.as_ref())
-                    .is_some_and(|r| Some(&r.pod_uid) == pod.uid().as_ref())
-            };
-            !lock::pod_ended(pod) && world.deployments.values().any(claimed)
-        });
-        assert!(at_work.count() <= 1, "two runs of one Service are on at once");
+        assert!(self.at_work.len() <= 1, "two runs of one Service are on at once");
         for deployment in world.deployments.values() {
             let uid = deployment.uid().unwrap_or_default();
             let status = deployment.status.clone().unwrap_or_default();
@@ -700,4 +691,38 @@ fn manual_makes_no_run_by_itself() {
     let status = history.world.service.status.clone().unwrap_or_default();
     let ready = crds::conditions::find(&status.conditions, "Ready").expect("Ready is there");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "WaitingForPerson"));
+}
+
+/// Its node is out of reach, its pod was forced away, and somebody deletes it: the Deployment may go,
+/// the lock may not.
+#[test]
+fn the_lock_of_a_lost_run_stays_though_its_deployment_is_deleted() {
+    let mut history = History::new("Manual");
+    let pass = |history: &mut History| {
+        for _ in 0..4 {
+            history.happen(&Step::Service { late: 0, cut: 99 });
+            for nth in 0..history.world.deployments.len() {
+                history.happen(&Step::Deployment { nth, late: 0, cut: 99 });
+            }
+        }
+    };
+    history.happen(&Step::Ask);
+    pass(&mut history);
+    history.happen(&Step::MakePods);
+    history.happen(&Step::Claim(0));
+    assert_eq!(history.at_work.len(), 1);
+    history.happen(&Step::Lose(0));
+    // The verdict, and the deletion before anybody else has looked.
+    history.happen(&Step::Deployment { nth: 0, late: 0, cut: 99 });
+    history.happen(&Step::Delete(0));
+    history.happen(&Step::Deployment { nth: 0, late: 0, cut: 99 });
+    history.happen(&Step::Ask);
+    pass(&mut history);
+    assert_eq!(history.world.deployments.len(), 1, "a Deployment whose run is lost can be deleted");
+    history.happen(&Step::MakePods);
+    history.happen(&Step::Claim(0));
+    assert_eq!(history.started.len(), 1, "the lock is held while it may be at work");
+    history.happen(&Step::Wait(1_000));
+    history.come_to_rest();
+    assert_eq!(history.started.len(), 2);
 }

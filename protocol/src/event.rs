@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Hosts, RunResult, StepState};
+use crate::verdict::{StepState, Verdict};
 
 /// A numbered event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,12 +63,10 @@ pub enum Kind {
         /// The lines, joined by `\n`.
         text: String,
     },
-    /// The last event: nothing follows.
+    /// The last event, the final report: nothing follows.
     Finished {
-        /// How it ended.
-        result: RunResult,
-        /// From Ansible's statistics.
-        hosts: Hosts,
+        /// What the termination message says, too.
+        verdict: Box<Verdict>,
     },
 }
 

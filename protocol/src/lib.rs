@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod claim;
 pub mod event;
 pub mod pod;
+pub mod report;
 pub mod verdict;
 
 /// Version of the claim and report messages. A server answers another one with 400.

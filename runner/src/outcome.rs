@@ -57,6 +57,11 @@ impl Outcome {
 
     /// The termination message: at most [`MAX_BYTES`], whatever it holds.
     pub fn message(&self, instance: &str) -> Vec<u8> {
+        json(&self.verdict(instance))
+    }
+
+    /// What the termination message and the final report say.
+    pub fn verdict(&self, instance: &str) -> Verdict {
         let mut verdict = Verdict {
             protocol: protocol::PROTOCOL,
             instance: instance.to_owned(),
@@ -97,7 +102,7 @@ impl Outcome {
         }
         let room = MAX_BYTES.saturating_sub(json(&verdict).len() + r#","steps":"""#.len());
         verdict.steps = pack_steps(&self.steps, room);
-        json(&verdict)
+        verdict
     }
 
     /// Leaves the message for the kubelet, in one write.

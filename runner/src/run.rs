@@ -108,7 +108,7 @@ fn straight_line(
             Outcome::stopped(&stop)
         }
     };
-    append(&mut spool, Kind::Finished { result: outcome.result, hosts: outcome.hosts.clone() });
+    append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
     Ok(outcome)
 }
 

@@ -57,8 +57,8 @@ fn a_run_that_succeeds() {
     assert_eq!(steps.len(), 5);
     assert!(steps[4].conditional && steps[4].name == "Never");
     assert!(matches!(
-        run.events.last().expect("events").kind,
-        Kind::Finished { result: RunResult::Succeeded, .. }
+        &run.events.last().expect("events").kind,
+        Kind::Finished { verdict } if verdict.result == RunResult::Succeeded
     ));
     assert!(run.log.contains("PLAY RECAP"));
 }

@@ -101,6 +101,9 @@ fn grant(ask: &Ask, pod: &RunPod, now: Timestamp) -> Result<Grant, Refusal> {
         claimed_at,
         deadline: Some(deadline),
         seq: 0,
+        progress: None,
+        step: None,
+        result: None,
     };
     Ok(Grant { run, new: true, deadline })
 }
@@ -138,7 +141,17 @@ mod tests {
 
     fn run(attempt: u32, instance: &str, pod: &str) -> Run {
         let claimed_at = NOW - SignedDuration::from_mins(10);
-        Run { attempt, instance: instance.into(), pod_uid: pod.into(), claimed_at, deadline: None, seq: 7 }
+        Run {
+            attempt,
+            instance: instance.into(),
+            pod_uid: pod.into(),
+            claimed_at,
+            deadline: None,
+            seq: 7,
+            progress: None,
+            step: None,
+            result: None,
+        }
     }
 
     type Change = fn(&mut Deployment, &mut Service);
@@ -163,6 +176,9 @@ mod tests {
             claimed_at: NOW,
             deadline: Some(NOW + SignedDuration::from_mins(30)),
             seq: 0,
+            progress: None,
+            step: None,
+            result: None,
         };
         assert_eq!(grant, Grant { run, new: true, deadline: NOW + SignedDuration::from_mins(30) });
     }

@@ -196,6 +196,9 @@ async fn who_writes_in_between_is_heard() {
                     claimed_at: NOW,
                     deadline: None,
                     seq: 0,
+                    progress: None,
+                    step: None,
+                    result: None,
                 };
                 d.status.as_mut().unwrap().run = Some(run);
             });

@@ -32,6 +32,9 @@ const DELETE_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// After `Now`, the runner gets this long before its pod is deleted.
 const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
+const LOST: &str = "The run's pod is gone and left no result";
+const LATE: &str = "The run's pod did not end in time";
+
 /// What was observed for one pass.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -279,16 +282,15 @@ impl<'a> Pass<'a> {
         let Some(run) = self.old.run.clone() else { return };
         let end = lock::certain_end(&run);
         let Some(pod) = pod else {
-            let message = "The run's pod is gone and left no result";
             let verdict = if cancel.is_some() {
                 Verdict::plain(Phase::Cancelled, Reason::Cancelled, "")
             } else {
-                Verdict::plain(Phase::Failed, Reason::RunnerLost, message)
+                Verdict::plain(Phase::Failed, Reason::RunnerLost, LOST)
             };
             return self.end(verdict);
         };
         if self.observed.now >= end {
-            self.end(Verdict::plain(Phase::Failed, Reason::Timeout, "The run's pod did not end in time"));
+            self.end(Verdict::plain(Phase::Failed, Reason::Timeout, LATE));
             self.delete_job();
             return;
         }
@@ -377,8 +379,11 @@ impl<'a> Pass<'a> {
         let sentence = shorten(&format!("{place}{message}"), 500);
         self.set(&mut new, phase, reason, &sentence);
         let number = new.number.map(|number| format!("#{number} ")).unwrap_or_default();
+        let proven = new.run.is_none() || self.pod().is_some_and(lock::pod_ended);
         self.write(new);
-        self.remove_finalizer();
+        if proven {
+            self.remove_finalizer();
+        }
         self.plan.writes.push(Write::Event {
             reason,
             note: format!("{number}{sentence}"),
@@ -386,9 +391,17 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// It has ended, and everything else is the Service controller's.
+    /// It has ended, and everything else is the Service controller's. A run whose end nobody saw
+    /// is held until the lock notes how long it may still be at work.
     fn let_go(&mut self) {
-        self.remove_finalizer();
+        let service = self.observed.service.as_ref().filter(|s| s.metadata.deletion_timestamp.is_none());
+        let active = service.and_then(|s| s.status.as_ref()?.active.as_ref());
+        let holds = active.filter(|active| Some(&active.uid) == self.deployment.uid().as_ref());
+        if self.old.run.is_none() || holds.is_none_or(|active| active.until.is_some()) {
+            self.remove_finalizer();
+        } else if !self.deployment.finalizers().is_empty() {
+            self.plan.look_again_in(Duration::from_secs(5));
+        }
     }
 
     /// It is being deleted: nothing is left running, and nothing on the servers is touched.
@@ -397,13 +410,15 @@ impl<'a> Pass<'a> {
             self.delete_job();
             return self.remove_finalizer();
         };
-        let Some(pod) = self.pod() else { return self.remove_finalizer() };
+        // Whoever watches still learns how it ended.
+        let Some(pod) = self.pod() else {
+            return self.end(Verdict::plain(Phase::Cancelled, Reason::RunnerLost, LOST));
+        };
         if let Fate::Ended(end) = fate::of(pod) {
-            // Whoever watches still learns how it ended.
             return self.end(verdict::of(&end, Some(&run), true));
         }
         if self.observed.now >= lock::certain_end(&run) {
-            return self.remove_finalizer();
+            return self.end(Verdict::plain(Phase::Failed, Reason::Timeout, LATE));
         }
         let since =
             self.deployment.metadata.deletion_timestamp.as_ref().map_or(self.observed.now, |time| time.0);

@@ -190,6 +190,9 @@ mod tests {
             claimed_at: Timestamp::UNIX_EPOCH,
             deadline: None,
             seq: 0,
+            progress: None,
+            step: None,
+            result: None,
         }
     }
 

@@ -223,15 +223,14 @@ fn release_lock(
     if holder.is_some_and(|d| !is_over(d)) {
         return None;
     }
-    let attempt = holder.and_then(|d| d.status.as_ref()?.attempt).unwrap_or(1);
-    let job_name = names::job(&active.name, attempt);
-    let job = observed.jobs.iter().find(|job| job.name_any() == job_name);
-    match lock::over(holder, job, &observed.pods, observed.now) {
+    match lock::over(holder, active.until, &observed.pods, observed.now) {
         Over::Yes => {
             new.active = None;
             None
         }
         Over::At(end) => {
+            // The Deployment may be deleted meanwhile: what the lock needs to know stands with it.
+            new.active = Some(Active { until: Some(end), ..active.clone() });
             plan.look_again_at(end, observed.now);
             Some(end)
         }
@@ -340,7 +339,7 @@ fn take_turn(
         .min_by_key(|(number, _)| *number);
     if let Some((_, deployment)) = next {
         let ObjectRef { name, uid } = reference(deployment);
-        new.active = Some(Active { name, uid, since: now });
+        new.active = Some(Active { name, uid, since: now, until: None });
     }
 }
 

@@ -1,0 +1,43 @@
+//! Reports: batches of events from a runner, on their way to the api-server.
+//!
+//! `POST /runs/{uid}/{attempt}/reports`, bearer: the deployment token of the claim, body: a
+//! [`Report`] as zstd-compressed JSON (`content-encoding: zstd`). Answers: 200 [`Acked`]; 409 another
+//! process has this attempt; 410 the run is sealed; 413 too large; 429 and 503 with `Retry-After`:
+//! later. Events are numbered from 1 without gaps; what was acknowledged may be sent again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// Bytes of one report's JSON before compression; a single larger event goes alone.
+pub const MAX_REPORT_BYTES: usize = 256 * 1024;
+/// Bytes that the server is willing to read and to inflate to.
+pub const MAX_INFLATED_BYTES: usize = 48 << 20;
+
+/// Path of the reports, relative to the listener's base URL.
+pub fn path(run_uid: &str, attempt: u32) -> String {
+    format!("/runs/{run_uid}/{attempt}/reports")
+}
+
+/// A batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// [`crate::PROTOCOL`].
+    pub protocol: u32,
+    /// Which process sends.
+    pub instance: String,
+    /// The lowest event that the runner still has: a server that lost its database takes up here.
+    pub first_available: u64,
+    /// Number of the first event of this batch.
+    pub first_seq: u64,
+    /// In order, without gaps; may be empty: then it only asks what is acknowledged.
+    pub events: Vec<Event>,
+}
+
+/// 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acked {
+    /// The highest event that is stored, with all before it. Send what follows.
+    pub acked: u64,
+}
