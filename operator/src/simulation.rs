@@ -103,6 +103,10 @@ struct History {
     /// Numbers that were given, by uid.
     numbers: BTreeMap<String, i64>,
     ended: BTreeMap<String, Phase>,
+    /// Who ever held the lock.
+    locked: Vec<String>,
+    /// The highest number that was live.
+    live: i64,
 }
 
 impl World {
@@ -202,6 +206,8 @@ impl History {
             at_work: BTreeMap::new(),
             numbers: BTreeMap::new(),
             ended: BTreeMap::new(),
+            locked: Vec::new(),
+            live: 0,
         }
     }
 
@@ -519,6 +525,10 @@ impl History {
                     let owner = &job.owner_references()[0].uid;
                     self.world.deployments.get(name).is_some_and(|d| d.uid().as_ref() == Some(owner))
                 });
+                if owner {
+                    let uid = &job.owner_references()[0].uid;
+                    assert!(self.locked.contains(uid), "a Job was made for a run whose turn it never was");
+                }
                 if owner && !self.world.jobs.contains_key(&job.name_any()) {
                     job.metadata.uid = Some(uid);
                     job.metadata.creation_timestamp = Some(Time(self.world.now));
@@ -572,6 +582,15 @@ impl History {
         numbers.dedup();
         assert_eq!(numbers.len(), self.numbers.len(), "a number was given twice");
         let status = world.service.status.clone().unwrap_or_default();
+        if let Some(active) = &status.active
+            && !self.locked.contains(&active.uid)
+        {
+            assert!(!world.service.spec.suspend, "a run's turn came though the Service is suspended");
+            self.locked.push(active.uid.clone());
+        }
+        let live = status.live.as_ref().map_or(0, |live| live.number);
+        assert!(live >= self.live, "an older run became the live one");
+        self.live = live;
         assert_good(world.service.metadata.generation, status.observed_generation, &status.conditions);
     }
 
@@ -691,6 +710,52 @@ fn manual_makes_no_run_by_itself() {
     let status = history.world.service.status.clone().unwrap_or_default();
     let ready = crds::conditions::find(&status.conditions, "Ready").expect("Ready is there");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "WaitingForPerson"));
+}
+
+/// A pod that never asks, and one that never ends though its time is over: both are given up.
+#[test]
+fn what_does_not_come_or_does_not_end_is_given_up() {
+    for claims in [false, true] {
+        let mut history = History::new("Manual");
+        let pass = |history: &mut History| {
+            for _ in 0..3 {
+                history.happen(&Step::Service { late: 0, cut: 99 });
+                history.happen(&Step::Deployment { nth: 0, late: 0, cut: 99 });
+            }
+        };
+        history.happen(&Step::Ask);
+        pass(&mut history);
+        history.happen(&Step::MakePods);
+        if claims {
+            history.happen(&Step::Claim(0));
+            // Its node does not answer any more: nobody reports an end.
+            history.at_work.clear();
+        }
+        history.happen(&Step::Wait(if claims { 719 } else { 299 }));
+        pass(&mut history);
+        assert!(history.ended.is_empty(), "patience: {claims}");
+        history.happen(&Step::Wait(1));
+        pass(&mut history);
+        let status = history.world.deployments.values().next().and_then(|d| d.status.clone());
+        let status = status.expect("a verdict");
+        assert_eq!(status.failure.map(|failure| failure.reason).as_deref(), Some("Timeout"));
+        let service = history.world.service.status.clone().unwrap_or_default();
+        assert!(service.active.is_none(), "the lock is free again: {claims}");
+    }
+}
+
+/// A Service whose status was lost (restored from a repository, say) does not begin again at #1.
+#[test]
+fn numbers_go_on_though_the_services_status_was_lost() {
+    let mut history = History::new("OnChange");
+    history.come_to_rest();
+    history.happen(&Step::Edit(1));
+    history.come_to_rest();
+    history.world.service.status = None;
+    history.live = 0;
+    history.happen(&Step::Ask);
+    history.come_to_rest();
+    assert_eq!(history.numbers.values().max(), Some(&3));
 }
 
 /// Its node is out of reach, its pod was forced away, and somebody deletes it: the Deployment may go,
