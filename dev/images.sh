@@ -13,8 +13,9 @@ image_tag() {
   case $1 in
   pause) fingerprint "$root/dev/pause/pause.c" </dev/null ;;
   coredns) readlink "$bin/coredns" | fingerprint ;;
-  target) base_key | fingerprint "$root"/images/target/* ;;
-  operator | api-server | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
+  target | postgresql) base_key | fingerprint "$root/images/$1"/* ;;
+  operator | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
+  api-server) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" $(find "$root/web/dist" -type f | LC_ALL=C sort) ;;
   esac
 }
 
@@ -32,7 +33,7 @@ coredns_program() { cp "$(readlink "$bin/coredns")" "$1/coredns"; }
 # The ones that ship, from their Dockerfiles.
 product_images() {
   local name
-  for name in target operator api-server runner; do
+  for name in target postgresql operator api-server runner; do
     provide "$name" from_dockerfile
   done
 }
@@ -91,7 +92,11 @@ from_program() {
 from_dockerfile() {
   local programs=$registry/programs:$1
   base_image
-  [[ $1 == target ]] || programs_image "$programs" "$(program "$1")"
+  case $1 in
+  target | postgresql) ;;
+  api-server) programs_image "$programs" "$(program "$1")" "$root/web/dist" ;;
+  *) programs_image "$programs" "$(program "$1")" ;;
+  esac
   # A build uses this machine's network, so it trusts what this machine trusts.
   quietly buildah_ bud --isolation chroot --pull-never --layers --build-arg "PROGRAMS=$programs" \
     --volume /etc/ssl/certs:/etc/ssl/certs:ro \
@@ -99,9 +104,11 @@ from_dockerfile() {
     fail "the image $1 could not be built"
 }
 
+# programs_image NAME PROGRAM [FOLDER]: the folder as /out/web.
 programs_image() {
   local container; container=$(buildah_ from scratch)
   quietly buildah_ copy "$container" "$2" /out/
+  [[ -z ${3:-} ]] || quietly buildah_ copy "$container" "$3" /out/web
   quietly buildah_ commit --rm "$container" "$1"
 }
 
@@ -134,7 +141,7 @@ make_base() {
 # would collect images it cannot get again, so it is told to leave that to us.
 forget_old_images() {
   local name reference current=
-  for name in pause coredns target operator api-server runner; do
+  for name in pause coredns target postgresql operator api-server runner; do
     reference=$(image "$name" 2>/dev/null) && current+="$reference "
   done
   [[ -n $external ]] || old_in_containerd "$current" |

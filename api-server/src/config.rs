@@ -14,6 +14,9 @@ pub struct Config {
     /// Where probes and Prometheus ask.
     #[command(flatten)]
     pub metrics: Metrics,
+    /// Where history, output and accounts are.
+    #[command(flatten)]
+    pub database: Database,
     /// How it logs.
     #[command(flatten)]
     pub log: Log,
@@ -46,6 +49,17 @@ pub struct Metrics {
     /// Address of /healthz, /readyz and /metrics (plain HTTP).
     #[arg(id = "metrics-addr", long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8081")]
     pub addr: SocketAddr,
+}
+
+/// PostgreSQL 15 or newer. Without one, runs are permitted all the same.
+#[derive(Args, Clone, Debug)]
+pub struct Database {
+    /// postgres://user:password@host:5432/name
+    #[arg(id = "database-url", long, env = "FASTDEPLOY_DATABASE_URL", hide_env_values = true)]
+    pub url: Option<String>,
+    /// Host of the chart's own database, if there is no URL: its password is made and kept in the Secret fastdeploy-database.
+    #[arg(id = "database-host", long, env = "FASTDEPLOY_DATABASE_HOST")]
+    pub host: Option<String>,
 }
 
 /// Log lines, on standard output.
@@ -102,6 +116,8 @@ mod tests {
             "FASTDEPLOY_RUNS_HOST",
             "FASTDEPLOY_METRICS_ADDR",
             "FASTDEPLOY_NAMESPACE",
+            "FASTDEPLOY_DATABASE_URL",
+            "FASTDEPLOY_DATABASE_HOST",
             "FASTDEPLOY_LOG_FORMAT",
             "RUST_LOG",
         ] {

@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod config;
+pub mod database;
 pub mod health;
 pub mod identity;
 pub mod limits;

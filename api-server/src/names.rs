@@ -16,3 +16,10 @@ pub const CA_KEY: &str = "ca.key";
 
 /// ConfigMap with the authority's certificate, for whoever is to trust it: the operator hands it to pods.
 pub const CA: &str = "fastdeploy-ca";
+
+/// Secret with the chart's own database: its password, and the URL with it.
+pub const DATABASE: &str = "fastdeploy-database";
+/// Key in [`DATABASE`].
+pub const DATABASE_PASSWORD: &str = "password";
+/// Key in [`DATABASE`].
+pub const DATABASE_URL: &str = "url";

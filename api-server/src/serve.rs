@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::claim::App;
 use crate::claim::cluster::Kubernetes;
 use crate::config::Config;
+use crate::database;
 use crate::health::{self, Health};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -42,12 +43,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let client = Client::try_default().await.context("failed to find out where the Kubernetes API is")?;
     let stored = tokio::select! {
-        stored = load(&client, &config.namespace) => stored?,
+        stored = load(&client, &config) => stored?,
         () = &mut stop => return Ok(()),
     };
     health.kubernetes_answered();
 
-    let Stored { signing_key, authority } = stored;
+    let (Stored { signing_key, authority }, database) = stored;
+    if let Some(url) = database {
+        tokio::spawn(database::migrate(database::pool(&url)?));
+    }
     let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
     let not_after = certificate.not_after;
     let tls = RustlsConfig::from_config(listener::server_config(certificate)?);
@@ -95,10 +99,18 @@ fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Keys and certificates. Waits for a Kubernetes API that is away; gives up on objects that are damaged.
-async fn load(client: &Client, namespace: &str) -> anyhow::Result<Stored> {
+async fn load(client: &Client, config: &Config) -> anyhow::Result<(Stored, Option<String>)> {
+    let read = async || {
+        let stored = stored::load(client, &config.namespace, CLOCK()).await?;
+        let database = match (&config.database.url, &config.database.host) {
+            (None, Some(host)) => Some(database::url(client, &config.namespace, host).await?),
+            (url, _) => url.clone(),
+        };
+        Ok::<_, stored::Error>((stored, database))
+    };
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match tokio::time::timeout(TRY, stored::load(client, namespace, CLOCK())).await {
+        let error = match tokio::time::timeout(TRY, read()).await {
             Ok(Ok(stored)) => return Ok(stored),
             Ok(Err(error @ stored::Error::Kubernetes { .. })) => format!("{:#}", anyhow::Error::from(error)),
             Ok(Err(error)) => return Err(error.into()),

@@ -92,9 +92,11 @@ async fn correct(maps: &Api<ConfigMap>, found: &ConfigMap, certificate: &str) ->
     Ok(())
 }
 
-type Make<const N: usize> = Result<[(&'static str, String); N], anyhow::Error>;
+/// What goes into a Secret that is made.
+pub type Make<const N: usize> = Result<[(&'static str, String); N], anyhow::Error>;
 
-async fn get_or_create<const N: usize>(
+/// Read it; where there is none, make it. Another replica that is faster has the word.
+pub async fn get_or_create<const N: usize>(
     secrets: &Api<Secret>,
     name: &'static str,
     make: impl FnOnce() -> Make<N>,
@@ -135,7 +137,8 @@ fn meta(name: &str) -> ObjectMeta {
     }
 }
 
-fn value(secret: &Secret, object: &'static str, key: &'static str) -> Result<String, Error> {
+/// A key of a Secret, as text.
+pub fn value(secret: &Secret, object: &'static str, key: &'static str) -> Result<String, Error> {
     let bytes = secret.data.as_ref().and_then(|data| data.get(key)).ok_or(Error::Missing { object, key })?;
     String::from_utf8(bytes.0.clone()).map_err(|_| Error::Missing { object, key })
 }

@@ -34,6 +34,8 @@ securityContext:
   runAsNonRoot: true
   runAsUser: 65532
   runAsGroup: 65532
+  # A volume belongs to whoever writes to it.
+  fsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
 enableServiceLinks: false
 {{- with $root.Values.imagePullSecrets }}
@@ -107,4 +109,10 @@ spec:
   selector:
     matchLabels: {{- include "fastdeploy.selector" $name | nindent 6 }}
 {{- end }}
+{{- end }}
+
+{{/* Where the database is. Of: the root. */}}
+{{- define "fastdeploy.database" -}}
+- name: FASTDEPLOY_DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.database.existingSecret | default "fastdeploy-database" }}, key: url}}
 {{- end }}

@@ -1,0 +1,54 @@
+//! Where PostgreSQL is. The chart's own has a password that is made here, once; the database's pod and
+//! the operator read it from the same Secret.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use store::PgPool;
+
+use crate::names;
+use crate::stored::{self, Error};
+
+/// How long a request waits for a connection before it is told to come again.
+const ACQUIRE: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(2);
+const USER: &str = "fastdeploy";
+const NAME: &str = "fastdeploy";
+
+/// The URL of the chart's own database on this host, from the Secret that is made if absent.
+pub async fn url(client: &Client, namespace: &str, host: &str) -> Result<String, Error> {
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    let secret = stored::get_or_create(&secrets, names::DATABASE, || {
+        let password = password();
+        let url = format!("postgres://{USER}:{password}@{host}:5432/{NAME}");
+        Ok([(names::DATABASE_PASSWORD, password), (names::DATABASE_URL, url)])
+    })
+    .await?;
+    stored::value(&secret, names::DATABASE, names::DATABASE_URL)
+}
+
+/// Connects when it is first needed, and again whenever it must.
+pub fn pool(url: &str) -> anyhow::Result<PgPool> {
+    use anyhow::Context;
+    let options = store::sqlx::postgres::PgPoolOptions::new().max_connections(10).acquire_timeout(ACQUIRE);
+    options.connect_lazy(url).context("FASTDEPLOY_DATABASE_URL cannot be used")
+}
+
+/// Brings the schema up to date, as soon as PostgreSQL answers.
+pub async fn migrate(pool: PgPool) {
+    let mut said = false;
+    while let Err(error) = store::MIGRATIONS.run(&pool).await {
+        if !said {
+            tracing::warn!(%error, "waiting for PostgreSQL: {error}");
+            said = true;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    tracing::info!("PostgreSQL has the schema of this version");
+}
+
+/// 244 random bits, in letters that need no escape in a URL.
+fn password() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
