@@ -5,7 +5,7 @@
 pub mod audit;
 mod dump;
 pub mod expect;
-mod kubectl;
+pub mod kubectl;
 mod looks;
 pub mod manifest;
 pub mod node;

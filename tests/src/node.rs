@@ -50,6 +50,14 @@ impl Node {
         Ok(())
     }
 
+    /// A program whose command line has this word runs in the pod.
+    pub fn is_at_work(&self, pod: &Pod, word: &str) -> bool {
+        let in_pod = processes_of(&pod.uid().unwrap_or_default(), "");
+        in_pod.iter().any(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.contains(word))
+        })
+    }
+
     /// `kill`, `start` or `restart` of a program of the cluster, such as the kubelet.
     pub async fn component(&self, what: &str, name: &str) -> Result<()> {
         let done = tokio::process::Command::new(&self.component).args([what, name]).output().await?;

@@ -4,4 +4,5 @@ mod api_away;
 mod authority_damaged;
 mod kubelet_restarted;
 mod operator_killed;
+mod run_lost;
 mod two_operators;

@@ -11,6 +11,7 @@ mod no_host_matches;
 mod pod_deleted;
 mod pruning;
 mod queue;
+mod rights_of_people;
 mod samples;
 mod secrets;
 mod source_changes;
