@@ -26,6 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Permission, and how long it lasts.
 #[derive(Debug)]
 pub struct Granted {
+    /// Bearer for the reports.
+    pub token: String,
     /// Time left by the server's clock, as ours may differ.
     pub remaining: Duration,
 }
@@ -49,23 +51,7 @@ enum Answer {
 impl Claim {
     /// Trusts only the authority that the pod was given.
     pub fn new(config: &Config, instance: &str, token_file: PathBuf) -> Result<Self, Stop> {
-        let authorities = certificates(&config.api_ca)?;
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(RootCerts::new_with_certs(&authorities))
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            // A proxy in the environment is meant for the playbook.
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(TIMEOUT))
-            .build()
-            .new_agent();
+        let agent = agent(config)?;
         let request = ClaimRequest { protocol: protocol::PROTOCOL, instance: instance.to_owned() };
         Ok(Self {
             agent,
@@ -124,6 +110,27 @@ impl Claim {
     }
 }
 
+/// Asks the api-server, and trusts only the authority that the pod was given.
+pub fn agent(config: &Config) -> Result<Agent, Stop> {
+    let authorities = certificates(&config.api_ca)?;
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::new_with_certs(&authorities))
+        .build();
+    let agent = Agent::config_builder()
+        .tls_config(tls)
+        .https_only(true)
+        // A proxy in the environment is meant for the playbook.
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(TIMEOUT))
+        .build();
+    Ok(agent.new_agent())
+}
+
 /// What an answer means.
 fn read(status: u16, date: Option<&str>, body: &[u8], now: Timestamp) -> Answer {
     match status {
@@ -131,7 +138,7 @@ fn read(status: u16, date: Option<&str>, body: &[u8], now: Timestamp) -> Answer 
             Ok(granted) => {
                 let now = date.and_then(server_time).unwrap_or(now);
                 let remaining = Duration::try_from(granted.deadline.duration_since(now)).unwrap_or_default();
-                Answer::Granted(Granted { remaining })
+                Answer::Granted(Granted { token: granted.token, remaining })
             }
             Err(error) => Answer::TryAgain(format!("failed to understand the answer: {error}")),
         },
@@ -161,7 +168,7 @@ fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, Stop> {
 }
 
 /// Between half of it and all of it, so that a thousand runners do not ask at once.
-fn jittered(pause: Duration) -> Duration {
+pub fn jittered(pause: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_u128() as u32;
     pause / 2 + (pause / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

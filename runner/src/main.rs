@@ -8,6 +8,7 @@ mod clock;
 mod command;
 mod config;
 mod control;
+mod deliver;
 mod failure;
 mod files;
 mod layout;

@@ -6,7 +6,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -15,10 +15,11 @@ use protocol::{bundle::Bundle, event::Kind, verdict::RunResult};
 
 use crate::{
     callback,
-    claim::{Claim, Granted},
+    claim::{self, Claim, Granted},
     classify, clock, command,
     config::{self, Config},
     control::{Action, Ask, Control},
+    deliver::{self, Bell, Delivery},
     failure::{self, Stop},
     files, layout,
     lines::{self, Lines},
@@ -48,6 +49,8 @@ pub enum Input {
     Closed,
     /// Ansible has ended.
     Exited(Exit),
+    /// The delivery of reports has ended.
+    Delivered,
 }
 
 /// Inputs that wait at most: beyond that, Ansible waits for us.
@@ -56,6 +59,8 @@ const QUEUE: usize = 64;
 const CALLBACK_LINE: usize = 32 << 20;
 /// How long pipes may stay silently open after everything was killed.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the pod stays after its end, to deliver what is left.
+const DELIVER: Duration = Duration::from_mins(10);
 
 /// Runs and leaves the verdict behind.
 pub fn run(paths: &Paths) -> RunResult {
@@ -70,12 +75,17 @@ pub fn run(paths: &Paths) -> RunResult {
             "fastdeploy: the value of {name} has fewer than 4 characters and cannot be hidden in the output"
         );
     }
-    let outcome = straight_line(paths, &instance, &masker, tell, &inputs).unwrap_or_else(|mut stop| {
-        stop.message = masker.mask(&stop.message).into_owned();
-        eprintln!("fastdeploy: {stop}");
-        Outcome::stopped(&stop)
-    });
+    let mut delivery = None;
+    let outcome =
+        straight_line(paths, &instance, &masker, tell, &inputs, &mut delivery).unwrap_or_else(|mut stop| {
+            stop.message = masker.mask(&stop.message).into_owned();
+            eprintln!("fastdeploy: {stop}");
+            Outcome::stopped(&stop)
+        });
     outcome.write(&paths.termination_log(), &instance);
+    if let Some(delivery) = delivery {
+        wait_for(&delivery, &inputs);
+    }
     outcome.result
 }
 
@@ -85,6 +95,7 @@ fn straight_line(
     masker: &Masker,
     tell: SyncSender<Input>,
     inputs: &Receiver<Input>,
+    delivering: &mut Option<JoinHandle<()>>,
 ) -> Result<Outcome, Stop> {
     let config = config::from_env(std::env::vars_os().filter_map(|(name, value)| {
         // What is no text cannot be for us, and Ansible's Python would stumble over it.
@@ -99,17 +110,41 @@ fn straight_line(
     *deadline.lock().expect("no thread panics with it") = Some(clock::boottime() + allowed);
 
     let spool = paths.spool();
-    let mut spool = Spool::create(&spool).map_err(|error| Stop::io("make the spool", &spool, &error))?;
-    let outcome = match prepare(&config, &bundle, paths) {
-        Ok(prepared) => deploy(&bundle, paths, masker, prepared, &mut spool, tell, inputs)?,
-        Err(mut stop) => {
+    let bell = Bell::default();
+    let agent = claim::agent(&config)?;
+    let url = deliver::url(&config.api_url, &config.run_uid, config.attempt);
+    let delivery =
+        Delivery { agent, url, token: granted.token, instance: instance.to_owned(), spool: spool.clone() };
+    let mut spool =
+        Spool::create(&spool, bell.clone()).map_err(|error| Stop::io("make the spool", &spool, &error))?;
+    *delivering = Some(delivery.start(bell, tell.clone()));
+    let outcome = prepare(&config, &bundle, paths)
+        .and_then(|prepared| deploy(&bundle, paths, masker, prepared, &mut spool, tell, inputs))
+        .unwrap_or_else(|mut stop| {
             stop.message = masker.mask(&stop.message).into_owned();
             eprintln!("fastdeploy: {stop}");
             Outcome::stopped(&stop)
-        }
-    };
+        });
     append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
     Ok(outcome)
+}
+
+/// The verdict stands; what is left is to deliver it. A pod that is asked to end does so at once.
+fn wait_for(delivery: &JoinHandle<()>, inputs: &Receiver<Input>) {
+    let until = clock::boottime() + DELIVER;
+    while !delivery.is_finished() {
+        let left = until.saturating_sub(clock::boottime());
+        match inputs.recv_timeout(left.min(Duration::from_secs(1))) {
+            Ok(Input::Delivered) => return,
+            Ok(Input::Ask(Ask::Terminated)) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(_) | Err(RecvTimeoutError::Timeout) if left.is_zero() => break,
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    if delivery.is_finished() {
+        return;
+    }
+    eprintln!("fastdeploy: the last reports of this run were not delivered; its result stands in the pod");
 }
 
 /// Waits for the claim; a stop is honoured meanwhile.
@@ -237,7 +272,8 @@ fn deploy(
                 // Whatever Ansible left behind ends with it, and lets go of our pipes.
                 process::kill_all();
             }
-            Some(Input::Ask(_) | Input::Claimed(_)) | None => {}
+            // Delivered: nothing more is taken, and the run goes on all the same.
+            Some(Input::Ask(_) | Input::Claimed(_) | Input::Delivered) | None => {}
         }
         if exit.is_none() {
             act(action.or_else(|| run.control.tick(now)), pid, paths);

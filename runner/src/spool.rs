@@ -10,6 +10,8 @@ use std::{
 use jiff::Timestamp;
 use protocol::event::{Event, Kind};
 
+use crate::deliver::Bell;
+
 /// Bytes of spool beyond which output is no longer kept.
 const OUTPUT_CAP: u64 = 256 << 20;
 const CAPPED: &str = "[fastDeploy: the output beyond 256 MB is only in the container's log]";
@@ -22,13 +24,14 @@ pub struct Spool {
     capped: bool,
     /// The disk does not take more; what was written stays gapless.
     broken: bool,
+    bell: Bell,
 }
 
 impl Spool {
     /// An empty one.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, bell: Bell) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-        Ok(Self { file, seq: 0, bytes: 0, capped: false, broken: false })
+        Ok(Self { file, seq: 0, bytes: 0, capped: false, broken: false, bell })
     }
 
     /// Numbers an event and writes it. An error is returned once; from then on nothing is written.
@@ -45,16 +48,20 @@ impl Spool {
             self.capped = true;
             CAPPED.clone_into(text);
         }
+        let finished = matches!(kind, Kind::Finished { .. });
         let mut line = serde_json::to_vec(&Event { seq: self.seq + 1, at, kind })?;
         line.push(b'\n');
         if let Err(error) = self.file.write_all(&line) {
             self.broken = true;
             // Half a line would be a broken event.
             let _ = self.file.set_len(self.bytes);
+            // Nothing more will come.
+            self.bell.wrote(self.seq, true);
             return Err(error);
         }
         self.seq += 1;
         self.bytes += line.len() as u64;
+        self.bell.wrote(self.seq, finished);
         Ok(())
     }
 }
@@ -71,7 +78,7 @@ mod tests {
     fn events_are_numbered_without_gaps_even_where_output_was_dropped() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("events.jsonl");
-        let mut spool = Spool::create(&path).expect("created");
+        let mut spool = Spool::create(&path, Bell::default()).expect("created");
         spool.append(output("a"), Timestamp::UNIX_EPOCH).expect("written");
         spool.bytes = OUTPUT_CAP;
         for _ in 0..3 {

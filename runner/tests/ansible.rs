@@ -11,7 +11,7 @@ use protocol::{
     verdict::{MAX_BYTES, RunResult, StepState},
 };
 use serde_json::json;
-use support::{Answers, Pod};
+use support::{Answers, Fault, Pod};
 
 const FOUR: &str = "
 - hosts: all
@@ -61,6 +61,51 @@ fn a_run_that_succeeds() {
         Kind::Finished { verdict } if verdict.result == RunResult::Succeeded
     ));
     assert!(run.log.contains("PLAY RECAP"));
+    assert!(run.all_arrived(), "{:?}", run.arrived);
+}
+
+#[test]
+fn every_event_arrives_once_whatever_happens_to_the_reports() {
+    use Fault::{Away, Cut, Forget, Mute};
+    let faults = [
+        vec![Some(Away), Some(Away), None, Some(Away)],
+        vec![Some(Cut), None, Some(Cut), Some(Cut)],
+        vec![Some(Mute), None, Some(Mute)],
+        vec![None, Some(Forget), None, Some(Mute), Some(Forget)],
+    ];
+    for faults in faults {
+        let run = four("true").faults(&faults).run();
+        assert_eq!((run.code, run.verdict.result), (Some(0), RunResult::Succeeded), "{}", run.log);
+        assert!(run.all_arrived(), "{faults:?}: {:?}\n{}", run.arrived, run.log);
+    }
+}
+
+#[test]
+fn much_output_arrives_in_reports_of_their_size() {
+    let run = four("sh -c 'seq 1 60000 | sed s/$/-of-many/'").run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert!(run.all_arrived());
+    assert!(run.arrived.1 >= 3, "{} reports", run.arrived.1);
+}
+
+#[test]
+fn a_fenced_runner_reports_no_more_and_does_not_wait() {
+    let began = Instant::now();
+    let run = four("true").faults(&[Some(Fault::Fence)]).run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert!(run.arrived.0.is_empty());
+    assert!(run.log.contains("another process has this attempt"), "{}", run.log);
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_pod_that_is_asked_to_end_does_not_wait_for_its_reports() {
+    let away = vec![Some(Fault::Away); 1_000];
+    let running = four("true").faults(&away).start().until("PLAY RECAP").until("reports wait since");
+    // The verdict is there, and the process stays to deliver.
+    let run = running.until_verdict().terminate().wait();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    assert!(run.log.contains("were not delivered"), "{}", run.log);
 }
 
 #[test]

@@ -106,8 +106,8 @@ pub fn job(
             completions: Some(1),
             parallelism: Some(1),
             pod_replacement_policy: Some("Failed".into()),
-            // The back-stop; the runner enforces the deadline itself.
-            active_deadline_seconds: Some((prepare + timeout + 300) as i64),
+            // The back-stop; the runner enforces the deadline itself, and delivers for ten minutes at most.
+            active_deadline_seconds: Some((prepare + timeout + 900) as i64),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels),

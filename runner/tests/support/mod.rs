@@ -19,13 +19,14 @@ use protocol::{
     verdict::{Step, StepState, Verdict, unpack_steps},
 };
 use serde_json::{Value, json};
-pub use server::Answers;
+pub use server::{Answers, Fault};
 
 /// A run before it starts.
 pub struct Pod {
     root: tempfile::TempDir,
     bundle: Value,
     answers: Answers,
+    faults: Vec<Option<Fault>>,
 }
 
 /// A run that goes on.
@@ -45,6 +46,8 @@ pub struct Ended {
     pub spool: String,
     pub log: String,
     pub claims: usize,
+    /// Events as the server has them, and in how many reports they came.
+    pub arrived: (Vec<Value>, usize),
     root: tempfile::TempDir,
 }
 
@@ -58,6 +61,7 @@ impl Pod {
                 "inventory": "local", "timeoutSeconds": 60, "options": {"pipelining": true},
             }),
             answers: Answers::grant(Duration::from_mins(1)),
+            faults: Vec::new(),
         };
         for directory in [pod::MEMORY_DIR, pod::WORK_DIR, pod::SPOOL_DIR, pod::DOWNWARD_DIR, "/dev"] {
             fs::create_dir_all(pod.at(directory)).expect("a directory");
@@ -82,9 +86,15 @@ impl Pod {
         self
     }
 
+    /// What goes wrong with its reports, one after the other; then nothing more.
+    pub fn faults(mut self, faults: &[Option<Fault>]) -> Self {
+        self.faults = faults.to_vec();
+        self
+    }
+
     pub fn start(self) -> Running {
         self.file(&format!("{}/{}", pod::BUNDLE_DIR, pod::BUNDLE_KEY), &self.bundle.to_string());
-        let server = server::Server::start(self.answers);
+        let server = server::Server::start(self.answers, self.faults);
         let log = fs::File::create(self.root.path().join("log")).expect("a log");
         let path = std::env::var("PATH").unwrap_or_default();
         let child = Command::new(env!("CARGO_BIN_EXE_fastdeploy-runner"))
@@ -129,6 +139,17 @@ impl Running {
         self
     }
 
+    /// Waits until the termination message is written.
+    pub fn until_verdict(self) -> Self {
+        let path = self.root.path().join(pod::TERMINATION_LOG.trim_start_matches('/'));
+        let began = Instant::now();
+        while fs::read(&path).map_or(0, |text| text.len()) == 0 {
+            assert!(began.elapsed() < Duration::from_mins(1), "no verdict in\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self
+    }
+
     pub fn cancel(self, how: &str) -> Self {
         let path = self.root.path().join(format!(".{}/{}", pod::DOWNWARD_DIR, pod::CANCEL_FILE));
         fs::write(path, how).expect("written");
@@ -168,6 +189,7 @@ impl Running {
             spool,
             log,
             claims: self.server.claims(),
+            arrived: self.server.arrived(),
             root: self.root,
         }
     }
@@ -181,6 +203,13 @@ impl Ended {
     /// Name and state of each step.
     pub fn states(&self) -> Vec<(&str, StepState)> {
         self.steps.iter().map(|step| (step.name.as_str(), step.state)).collect()
+    }
+
+    /// The server has every event as it stands in the spool.
+    pub fn all_arrived(&self) -> bool {
+        let spooled: Vec<Value> =
+            self.spool.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        !spooled.is_empty() && self.arrived.0 == spooled
     }
 
     /// Reason of the failure, or nothing.

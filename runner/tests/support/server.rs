@@ -1,6 +1,8 @@
-//! A claim server: real TLS, one canned answer at a time.
+//! A server for claims and reports: real TLS; claims get one canned answer at a time, reports are
+//! kept under the protocol's rules, with a fault now and then if a test wants one.
 
 use std::{
+    collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -8,8 +10,10 @@ use std::{
     time::Duration,
 };
 
+use protocol::report::{MAX_REPORT_BYTES, Report};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use serde_json::Value;
 
 /// What the server says.
 #[derive(Clone)]
@@ -33,14 +37,40 @@ impl Answers {
     }
 }
 
+/// What goes wrong with a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Everything that was stored is lost, as with a new database.
+    Forget,
+    /// 503, nothing is stored.
+    Away,
+    /// The connection is cut before anything is read.
+    Cut,
+    /// It is stored, and the answer is lost.
+    Mute,
+    /// Another process has the attempt.
+    Fence,
+}
+
+/// What the server knows.
+struct State {
+    answers: Answers,
+    claims: usize,
+    /// Events as they arrived, in order.
+    events: Vec<Value>,
+    reports: usize,
+    /// What happens to the next reports.
+    faults: VecDeque<Option<Fault>>,
+}
+
 pub struct Server {
     pub url: String,
     pub authority: String,
-    state: Arc<Mutex<(Answers, usize)>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Server {
-    pub fn start(answers: Answers) -> Self {
+    pub fn start(answers: Answers, faults: Vec<Option<Fault>>) -> Self {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer =
@@ -63,7 +93,8 @@ impl Server {
 
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
-        let state = Arc::new(Mutex::new((answers, 0)));
+        let state = State { answers, claims: 0, events: Vec::new(), reports: 0, faults: faults.into() };
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -75,19 +106,21 @@ impl Server {
     }
 
     pub fn answer(&self, answers: Answers) {
-        self.state.lock().expect("no panic").0 = answers;
+        self.state.lock().expect("no panic").answers = answers;
     }
 
     pub fn claims(&self) -> usize {
-        self.state.lock().expect("no panic").1
+        self.state.lock().expect("no panic").claims
+    }
+
+    /// What arrived, and in how many reports.
+    pub fn arrived(&self) -> (Vec<Value>, usize) {
+        let state = self.state.lock().expect("no panic");
+        (state.events.clone(), state.reports)
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    config: &Arc<ServerConfig>,
-    state: &Mutex<(Answers, usize)>,
-) -> std::io::Result<()> {
+fn serve(stream: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) -> std::io::Result<()> {
     let connection = ServerConnection::new(Arc::clone(config)).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     let (mut head, mut length) = (String::new(), 0);
@@ -102,18 +135,20 @@ fn serve(
         }
         head.push_str(&line);
     }
+    let report = head.starts_with("POST /runs/6b1e/1/reports ");
+    let fault = if report { state.lock().expect("no panic").faults.pop_front().flatten() } else { None };
+    if fault == Some(Fault::Cut) {
+        return Ok(());
+    }
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
-    let wellformed = head.starts_with("POST /runs/6b1e/1/claim ")
-        && head.to_ascii_lowercase().contains("authorization: bearer claim-token")
-        && serde_json::from_slice::<protocol::claim::ClaimRequest>(&body)
-            .is_ok_and(|request| request.protocol == 1);
-    let answer = {
+    let (status, body) = {
         let mut state = state.lock().expect("no panic");
-        state.1 += 1;
-        if wellformed { state.0.clone() } else { Answers::refuse(400, "this is no claim") }
+        if report { state.report(&head, &body, fault) } else { state.claim(&head, &body) }
     };
-    let Answers { status, body } = answer;
+    if fault == Some(Fault::Mute) {
+        return Ok(());
+    }
     write!(
         stream.get_mut(),
         "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -122,4 +157,41 @@ fn serve(
     let stream = stream.get_mut();
     stream.conn.send_close_notify();
     stream.flush()
+}
+
+impl State {
+    fn claim(&mut self, head: &str, body: &[u8]) -> (u16, String) {
+        self.claims += 1;
+        let wellformed = head.starts_with("POST /runs/6b1e/1/claim ")
+            && head.to_ascii_lowercase().contains("authorization: bearer claim-token")
+            && serde_json::from_slice::<protocol::claim::ClaimRequest>(body)
+                .is_ok_and(|request| request.protocol == 1);
+        let Answers { status, body } =
+            if wellformed { self.answers.clone() } else { Answers::refuse(400, "this is no claim") };
+        (status, body)
+    }
+
+    fn report(&mut self, head: &str, body: &[u8], fault: Option<Fault>) -> (u16, String) {
+        self.reports += 1;
+        let head = head.to_ascii_lowercase();
+        let wellformed =
+            head.contains("authorization: bearer t\r\n") && head.contains("content-encoding: zstd");
+        let text = zstd::decode_all(body).unwrap_or_default();
+        let report = serde_json::from_slice::<Report>(&text).ok().filter(|_| wellformed);
+        let Some(report) = report else { return (400, String::new()) };
+        assert!(text.len() <= MAX_REPORT_BYTES + 1_000 || report.events.len() == 1, "too large");
+        match fault {
+            Some(Fault::Away) => return (503, String::new()),
+            Some(Fault::Fence) => return (409, String::new()),
+            Some(Fault::Forget) => self.events.clear(),
+            _ => {}
+        }
+        let raw: Value = serde_json::from_slice(&text).expect("it was read before");
+        for event in raw["events"].as_array().expect("it was read before") {
+            if event["seq"].as_u64() == Some(self.events.len() as u64 + 1) {
+                self.events.push(event.clone());
+            }
+        }
+        (200, format!(r#"{{"acked":{}}}"#, self.events.len()))
+    }
 }
