@@ -14,8 +14,25 @@ generate() {
     cat manifests/namespace.yaml
     helm template fastdeploy charts/fastdeploy --namespace fastdeploy-system
   } >manifests/install.yaml
+  queries
 }
-generated=(crds/*.yaml docs/reasons.md charts/fastdeploy/files/crds manifests/install.yaml)
+generated=(crds/*.yaml docs/reasons.md charts/fastdeploy/files/crds manifests/install.yaml store/.sqlx)
+
+# store/.sqlx: what a real PostgreSQL with our schema says of each query.
+queries() {
+  local name=queries folder; folder=$(mktemp -d)
+  eval "$("$here/env.sh")"
+  if [[ -z ${DATABASE_URL:-} ]]; then say '      store/.sqlx: left alone, there is no database (make up)'; return; fi
+  psql_ "drop database if exists $name" "create database $name"
+  cat store/migrations/*.sql | psql_in "$name"
+  touch store/src/lib.rs
+  DATABASE_URL=${DATABASE_URL%/*}/$name SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$folder \
+    cargo check --quiet --locked --package store --all-targets
+  rm -rf store/.sqlx && mv "$folder" store/.sqlx && chmod 755 store/.sqlx
+  psql_ "drop database $name"
+}
+psql_in() { kubectl --namespace fastdeploy-system exec --stdin statefulset/fastdeploy-postgresql -- sh -c "exec /usr/lib/postgresql/*/bin/psql --host /tmp --username fastdeploy --quiet --set ON_ERROR_STOP=1 $1"; }
+psql_() { local statement; for statement; do echo "$statement;" | psql_in fastdeploy; done; }
 
 have helm || "$here/helm.sh"
 if [[ ${1:-} != --check ]]; then generate; exit; fi

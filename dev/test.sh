@@ -5,7 +5,10 @@ source "$here/lib.sh"
 cd "$root"
 
 lint() { make --silent lint; }
-units() { cargo test --locked --workspace --exclude tests; }
+units() {
+  eval "$("$here/env.sh")" # the store is tested on the cluster's PostgreSQL, in databases of its own
+  cargo test --locked --workspace --exclude tests
+}
 cluster() { "$here/up.sh"; }
 current() { "$here/generate.sh" --check; }
 stories() {
@@ -13,5 +16,5 @@ stories() {
   cargo test --locked --package tests -- --test-threads=5 "$@"
 }
 
-phases 'format and clippy: lint' 'unit tests: units' 'cluster and installation: cluster' \
+phases 'format and clippy: lint' 'cluster and installation: cluster' 'unit tests: units' \
   'generated files: current' 'stories on the cluster: stories'

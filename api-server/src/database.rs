@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use store::PgPool;
@@ -12,7 +14,9 @@ use crate::stored::{self, Error};
 
 /// How long a request waits for a connection before it is told to come again.
 const ACQUIRE: Duration = Duration::from_secs(2);
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(1);
+/// How soon a database that was replaced by an empty one is noticed.
+const LOOK: Duration = Duration::from_secs(10);
 const USER: &str = "fastdeploy";
 const NAME: &str = "fastdeploy";
 
@@ -35,17 +39,25 @@ pub fn pool(url: &str) -> anyhow::Result<PgPool> {
     options.connect_lazy(url).context("FASTDEPLOY_DATABASE_URL cannot be used")
 }
 
-/// Brings the schema up to date, as soon as PostgreSQL answers.
-pub async fn migrate(pool: PgPool) {
-    let mut said = false;
-    while let Err(error) = store::MIGRATIONS.run(&pool).await {
-        if !said {
-            tracing::warn!(%error, "waiting for PostgreSQL: {error}");
-            said = true;
+/// Brings the schema up to date as soon as PostgreSQL answers, also that of a new, empty database,
+/// and makes the partitions of tomorrow today.
+pub async fn keep_current(pool: PgPool, clock: fn() -> Timestamp) {
+    let mut current = false;
+    loop {
+        let today = clock().to_zoned(TimeZone::UTC).date();
+        let done = match store::MIGRATIONS.run(&pool).await {
+            Ok(()) => store::partitions::ahead(&pool, today).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match &done {
+            Ok(()) if !current => tracing::info!("PostgreSQL has the schema of this version"),
+            Err(error) if current => tracing::warn!(error, "PostgreSQL is away: {error}"),
+            Err(error) => tracing::debug!(error, "waiting for PostgreSQL: {error}"),
+            Ok(()) => {}
         }
-        tokio::time::sleep(RETRY).await;
+        current = done.is_ok();
+        tokio::time::sleep(if current { LOOK } else { RETRY }).await;
     }
-    tracing::info!("PostgreSQL has the schema of this version");
 }
 
 /// 244 random bits, in letters that need no escape in a URL.

@@ -12,6 +12,7 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod names;
+pub mod reports;
 pub mod router;
 pub mod serve;
 pub mod stored;

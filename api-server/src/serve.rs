@@ -18,6 +18,7 @@ use crate::database;
 use crate::health::{self, Health};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::reports::{Intake, status::Statuses};
 use crate::router;
 use crate::stored::{self, Stored};
 use crate::tls::listener;
@@ -49,18 +50,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     health.kubernetes_answered();
 
     let (Stored { signing_key, authority }, database) = stored;
-    if let Some(url) = database {
-        tokio::spawn(database::migrate(database::pool(&url)?));
-    }
+    let cluster = Kubernetes::new(client);
+    let intake = match database {
+        Some(url) => {
+            let pool = database::pool(&url)?;
+            tokio::spawn(database::keep_current(pool.clone(), CLOCK));
+            let statuses = Statuses::start(Arc::new(cluster.clone()), pool.clone());
+            Intake::new(Some(pool), signing_key.clone(), CLOCK, statuses)
+        }
+        None => Intake::new(None, signing_key.clone(), CLOCK, Statuses::nowhere()),
+    };
     let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
     let not_after = certificate.not_after;
     let tls = RustlsConfig::from_config(listener::server_config(certificate)?);
-    let app = App::new(Kubernetes::new(client), signing_key, CLOCK, metrics);
+    let app = App::new(cluster, signing_key, CLOCK, metrics);
 
     let socket = bind(config.runs.addr)?;
     let runs = Handle::new();
     let server = limits::apply(axum_server::from_tcp_rustls(socket, tls.clone())?).handle(runs.clone());
-    let serving = tokio::spawn(server.serve(router::runs(app).into_make_service()));
+    let serving = tokio::spawn(server.serve(router::runs(app, intake).into_make_service()));
     let hosts = config.runs.hosts.join(",");
     tokio::spawn(listener::keep_current(tls, authority, config.runs.hosts, not_after, CLOCK));
     health.listening(true);

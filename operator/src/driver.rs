@@ -197,8 +197,9 @@ pub async fn drive(context: Arc<Context>) {
     let told = |deployment: &Deployment| {
         let status = deployment.status.as_ref();
         let number = status.and_then(|status| status.number);
-        let instance = status.and_then(|status| status.run.as_ref()).map(|run| &run.instance);
-        Some(hash(&(deployment.metadata.generation, number, instance)))
+        // Not how far it is: that changes every few seconds, and nothing follows from it.
+        let run = status.and_then(|status| status.run.as_ref()).map(|run| (&run.instance, &run.result));
+        Some(hash(&(deployment.metadata.generation, number, run)))
     };
     let (reader, objects) = watched(Api::<Deployment>::all(client.clone()), told);
     let pods =

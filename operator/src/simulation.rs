@@ -52,6 +52,8 @@ enum Step {
     Claim(usize),
     /// The nth pod ends; with a result, or without.
     End(usize, bool),
+    /// The api-server writes the final report of the nth pod's run, while the pod still works on.
+    Report(usize, bool),
     /// The nth pod, and all trace of its end, is gone.
     Vanish(usize),
     /// The nth pod's object is forced away, its node is out of reach: what it does goes on.
@@ -76,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::MakePods),
         5 => (0..4_usize).prop_map(Step::Claim),
         3 => (0..4_usize, any::<bool>()).prop_map(|(n, good)| Step::End(n, good)),
+        2 => (0..4_usize, any::<bool>()).prop_map(|(n, good)| Step::Report(n, good)),
         1 => (0..4_usize).prop_map(Step::Vanish),
         1 => (0..4_usize).prop_map(Step::Lose),
         1 => (0..4_usize).prop_map(Step::DeleteJob),
@@ -286,6 +289,11 @@ impl History {
                     self.end(&pod, *good);
                 }
             }
+            Step::Report(nth, good) => {
+                if let Some(pod) = Self::nth(&world.pods, *nth) {
+                    self.report(&pod, *good);
+                }
+            }
             Step::Vanish(nth) => {
                 // Only what has ended can be gone for good: the kubelet sees to that.
                 if let Some(name) = Self::nth(&world.pods, *nth)
@@ -411,6 +419,19 @@ impl History {
         world.tick();
         assert!(!self.started.contains(&started), "Ansible ran twice for {started:?}");
         self.started.push(started);
+    }
+
+    fn report(&mut self, pod_name: &str, good: bool) {
+        let version = self.world.tick();
+        let now = self.world.now;
+        let of_pod = |d: &&mut Deployment| {
+            d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|run| run.pod_uid == pod_name)
+        };
+        let Some(deployment) = self.world.deployments.values_mut().find(of_pod) else { return };
+        let run = deployment.status.as_mut().and_then(|status| status.run.as_mut()).expect("it has one");
+        let result = if good { "Succeeded" } else { "Failed" };
+        run.result = Some(json!({"protocol": 1, "instance": pod_name, "result": result, "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "startedAt": now}).to_string());
+        deployment.metadata.resource_version = Some(version);
     }
 
     fn end(&mut self, pod_name: &str, good: bool) {

@@ -102,6 +102,7 @@ create table runs (
     updated_at timestamptz not null default now(),
     primary key (uid, attempt)
 );
+create index on runs (sealed_at);                  -- results that a crash kept from status.run
 
 -- Events that were lost with an earlier database.
 create table run_gaps (

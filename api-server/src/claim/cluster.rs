@@ -100,7 +100,15 @@ impl Cluster for Kubernetes {
         resource_version: &str,
         run: &Run,
     ) -> Answer<Written> {
-        let patch = json!({ "metadata": { "resourceVersion": resource_version }, "status": { "run": run } });
+        // What this run does not have goes away: it would be an earlier attempt's.
+        let mut run_patch = json!({ "progress": null, "step": null, "result": null });
+        if let (Some(patch), Ok(serde_json::Value::Object(run))) =
+            (run_patch.as_object_mut(), serde_json::to_value(run))
+        {
+            patch.extend(run);
+        }
+        let patch =
+            json!({ "metadata": { "resourceVersion": resource_version }, "status": { "run": run_patch } });
         let params = PatchParams { field_manager: Some(API_SERVER.to_owned()), ..PatchParams::default() };
         let api = Api::<Deployment>::namespaced(self.0.clone(), namespace);
         match api.patch_status(name, &params, &Patch::Merge(patch)).await {

@@ -141,7 +141,7 @@ async fn claim<C: Cluster>(
     seen.deployment = Some(pod.deployment.clone());
 
     let grant = grant(app, ask, &caller.namespace, &pod).await?;
-    let granted = answer(app, ask, &caller.namespace, &grant)?;
+    let granted = answer(app, ask, (&caller.namespace, &pod.deployment), &grant)?;
     Ok((grant, granted))
 }
 
@@ -179,9 +179,14 @@ async fn grant<C: Cluster>(
     Err(Refusal::unavailable("This run changes too fast, ask again.", cause))
 }
 
-fn answer<C>(app: &Shared<C>, ask: &Ask, namespace: &str, grant: &Grant) -> Result<ClaimGranted, Refusal> {
+fn answer<C>(
+    app: &Shared<C>,
+    ask: &Ask,
+    deployment: (&str, &str),
+    grant: &Grant,
+) -> Result<ClaimGranted, Refusal> {
     let now = (app.clock)();
-    let claims = RunClaims::new(&ask.uid, ask.attempt, &ask.instance, namespace, now, grant.deadline);
+    let claims = RunClaims::new(&ask.uid, ask.attempt, &ask.instance, deployment, now, grant.deadline);
     let token = token::issue(&app.key, &claims).map_err(|error| {
         Refusal::unavailable("The token could not be signed, ask again.", error.to_string())
     })?;

@@ -31,7 +31,13 @@ impl TestApp {
     fn with_key(key: SigningKey) -> Self {
         let (fake, metrics) = (Fake::default(), Arc::new(Metrics::default()));
         let app = App::new(fake.clone(), key, || NOW, Arc::clone(&metrics));
-        Self { fake, metrics, router: router::runs(app) }
+        let intake = crate::reports::Intake::new(
+            None,
+            crate::identity::key::tests::any(),
+            || NOW,
+            crate::reports::status::Statuses::nowhere(),
+        );
+        Self { fake, metrics, router: router::runs(app, intake) }
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
@@ -75,7 +81,7 @@ async fn a_claim_is_granted_written_once_and_repeated() {
     assert_eq!((granted.deadline, granted.acked), (deadline, 0));
     let key = SigningKey::from_pem(&pem, &kid).unwrap();
     let claims = token::verify(&key, &granted.token, NOW).unwrap();
-    assert_eq!(claims, RunClaims::new("uid-1", 1, "i-1", "team-web", NOW, deadline));
+    assert_eq!(claims, RunClaims::new("uid-1", 1, "i-1", ("team-web", "blog-1"), NOW, deadline));
 
     assert_eq!(app.claim("i-1").await, (StatusCode::OK, first));
     assert_eq!(app.fake.world().written.len(), 1);
@@ -142,7 +148,7 @@ async fn what_is_no_claim_is_refused_before_kubernetes_is_asked() {
         (PATH, body("a b"), 400, "BadRequest"),
         ("/runs/uid-1/x/claim", body("i"), 400, "BadRequest"),
         ("/runs/%2e%2e%2f/1/claim", body("i"), 400, "BadRequest"),
-        ("/runs/uid-1/1/reports", body("i"), 404, "NotFound"),
+        ("/runs/uid-1/1/nothing", body("i"), 404, "NotFound"),
         ("/", body("i"), 404, "NotFound"),
         (PATH, long, 413, "TooLarge"),
     ];

@@ -7,6 +7,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 use sha2::{Digest, Sha256};
 
 /// A key that signs tokens, and its name.
+#[derive(Clone)]
 pub struct SigningKey {
     /// Its name, as it stands in a token's header.
     pub kid: String,

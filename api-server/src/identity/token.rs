@@ -39,6 +39,8 @@ pub struct RunClaims {
     pub instance: String,
     /// Namespace of the Deployment.
     pub ns: String,
+    /// Name of the Deployment.
+    pub name: String,
     /// Seconds since 1970.
     pub iat: i64,
     /// Seconds since 1970.
@@ -51,7 +53,7 @@ impl RunClaims {
         uid: &str,
         attempt: u32,
         instance: &str,
-        namespace: &str,
+        (namespace, name): (&str, &str),
         now: Timestamp,
         deadline: Timestamp,
     ) -> Self {
@@ -63,6 +65,7 @@ impl RunClaims {
             attempt,
             instance: instance.to_owned(),
             ns: namespace.to_owned(),
+            name: name.to_owned(),
             iat: now.as_second(),
             exp: deadline.as_second().saturating_add(AFTER_DEADLINE.as_secs()),
         }
@@ -108,7 +111,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
     fn claims() -> RunClaims {
-        RunClaims::new("uid-1", 2, "i-1", "team-web", NOW, NOW + SignedDuration::from_mins(30))
+        RunClaims::new("uid-1", 2, "i-1", ("team-web", "blog-1"), NOW, NOW + SignedDuration::from_mins(30))
     }
 
     fn part(value: &Value) -> String {
@@ -139,7 +142,7 @@ mod tests {
             body,
             json!({
                 "iss": "fastdeploy", "aud": "fastdeploy.dev/run", "typ": "deployment", "sub": "uid-1", "attempt": 2,
-                "instance": "i-1", "ns": "team-web", "iat": 1_800_000_000, "exp": 1_800_000_000 + 45 * 60,
+                "instance": "i-1", "ns": "team-web", "name": "blog-1", "iat": 1_800_000_000, "exp": 1_800_000_000 + 45 * 60,
             })
         );
     }

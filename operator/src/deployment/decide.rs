@@ -209,6 +209,10 @@ impl<'a> Pass<'a> {
     fn watch_pod(&mut self, cancel: Option<Cancel>) {
         let pod = self.pod();
         let claimed = self.old.run.is_some();
+        // The final report decides, and does not wait for the pod's end as the lock does.
+        if let Some(verdict) = self.old.run.as_ref().and_then(verdict::of_report) {
+            return self.end(verdict);
+        }
         let fate = pod.map(fate::of);
         if let Some(Fate::Ended(end)) = &fate {
             return self.end(verdict::of(end, self.old.run.as_ref(), cancel.is_some()));
@@ -397,7 +401,8 @@ impl<'a> Pass<'a> {
         let service = self.observed.service.as_ref().filter(|s| s.metadata.deletion_timestamp.is_none());
         let active = service.and_then(|s| s.status.as_ref()?.active.as_ref());
         let holds = active.filter(|active| Some(&active.uid) == self.deployment.uid().as_ref());
-        if self.old.run.is_none() || holds.is_none_or(|active| active.until.is_some()) {
+        let ended = self.pod().is_some_and(lock::pod_ended);
+        if ended || self.old.run.is_none() || holds.is_none_or(|active| active.until.is_some()) {
             self.remove_finalizer();
         } else if !self.deployment.finalizers().is_empty() {
             self.plan.look_again_in(Duration::from_secs(5));
@@ -411,6 +416,9 @@ impl<'a> Pass<'a> {
             return self.remove_finalizer();
         };
         // Whoever watches still learns how it ended.
+        if let Some(verdict) = verdict::of_report(&run) {
+            return self.end(verdict);
+        }
         let Some(pod) = self.pod() else {
             return self.end(Verdict::plain(Phase::Cancelled, Reason::RunnerLost, LOST));
         };

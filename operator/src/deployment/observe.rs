@@ -27,7 +27,8 @@ pub async fn observe(
         _ => None,
     };
     let (job, pods) = match status.attempt {
-        Some(attempt) if !ended => {
+        // Of one that has ended, only as long as the end of its pod was not seen.
+        Some(attempt) if !ended || (status.run.is_some() && !deployment.finalizers().is_empty()) => {
             let jobs = Api::<Job>::namespaced(client.clone(), &namespace);
             let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
             let name = names::job(&deployment.name_any(), attempt);

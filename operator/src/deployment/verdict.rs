@@ -67,6 +67,12 @@ pub fn of(end: &End, run: Option<&Run>, asked_to_stop: bool) -> Verdict {
     }
 }
 
+/// The verdict of the final report, if it has arrived and is this run's own.
+pub fn of_report(run: &Run) -> Option<Verdict> {
+    let message = serde_json::from_str::<Message>(run.result.as_deref()?).ok()?;
+    (run.instance == message.instance).then(|| reported(message, true))
+}
+
 fn reported(message: Message, claimed: bool) -> Verdict {
     let failure = message.failure.unwrap_or_default();
     let hosts = HostsStatus {

@@ -228,6 +228,11 @@ fn release_lock(
             new.active = None;
             None
         }
+        // Its result is there, its pod is about to end: that wakes us by way of the Deployment.
+        Over::At(_) if holder.is_some_and(|holder| has_pod(holder, &observed.pods)) => {
+            plan.look_again_in(Duration::from_secs(10));
+            None
+        }
         Over::At(end) => {
             // The Deployment may be deleted meanwhile: what the lock needs to know stands with it.
             new.active = Some(Active { until: Some(end), ..active.clone() });
@@ -239,6 +244,12 @@ fn release_lock(
             None
         }
     }
+}
+
+/// The pod that claimed is there, whether or not it has ended.
+fn has_pod(deployment: &Deployment, pods: &[Pod]) -> bool {
+    let run = deployment.status.as_ref().and_then(|status| status.run.as_ref());
+    run.is_some_and(|run| pods.iter().any(|pod| pod.uid().as_deref() == Some(&run.pod_uid)))
 }
 
 /// The trigger of the run that this wanted state asks for.

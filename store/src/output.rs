@@ -1,0 +1,225 @@
+//! Output of runs: lines, in zstd chunks of at most [`MAX_CHUNK`] bytes of text; a longer line has a
+//! chunk of its own.
+
+use std::io::Read;
+
+use futures::TryStreamExt;
+use jiff::civil::Date;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Bytes of text in one chunk.
+pub const MAX_CHUNK: usize = 64 * 1024;
+/// Bytes that a chunk may inflate to: one line, as long as a report can be.
+const MAX_INFLATED: u64 = 48 << 20;
+/// Bytes of text in one answer; a longer line goes alone.
+const MAX_READ: usize = 4 << 20;
+/// Fast: chunks are written by the thousand and read by few.
+const LEVEL: i32 = 1;
+
+/// Consecutive lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// Number of the first one. Later than asked for where lines are lost.
+    pub first: i64,
+    /// The lines, without their ends.
+    pub lines: Vec<String>,
+}
+
+/// Lines from number `from_line` on: at most `limit_lines`, less where they are very long or some
+/// are lost. None: there are none (yet).
+pub async fn read(
+    pool: &PgPool,
+    uid: Uuid,
+    attempt: i32,
+    from_line: i64,
+    limit_lines: i64,
+) -> sqlx::Result<Lines> {
+    let mut found = Lines { first: from_line.max(1), lines: Vec::new() };
+    let (from, limit) = (found.first, usize::try_from(limit_lines).unwrap_or(0));
+    if limit == 0 {
+        return Ok(found);
+    }
+    let mut chunks = sqlx::query!(
+        "with run as (select day from runs where uid = $1 and attempt = $2)
+         select first_line, lines, content from run_output
+         where day = (select day from run) and uid = $1 and attempt = $2
+             and first_line >= coalesce((
+                 select max(first_line) from run_output
+                 where day = (select day from run) and uid = $1 and attempt = $2 and first_line <= $3
+             ), 0)
+         order by first_line",
+        uid,
+        attempt,
+        from
+    )
+    .fetch(pool);
+    let mut bytes = 0;
+    while let Some(chunk) = chunks.try_next().await? {
+        if chunk.first_line + i64::from(chunk.lines) <= from {
+            continue;
+        }
+        let next = found.first + found.lines.len() as i64;
+        if found.lines.is_empty() {
+            found.first = chunk.first_line.max(from);
+        } else if chunk.first_line != next {
+            break;
+        }
+        let text = inflate(&chunk.content).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let skip = usize::try_from(from - chunk.first_line).unwrap_or(0);
+        for line in text.split('\n').skip(skip) {
+            bytes += line.len();
+            if found.lines.len() == limit || (bytes > MAX_READ && !found.lines.is_empty()) {
+                return Ok(found);
+            }
+            found.lines.push(line.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// How many lines a text has.
+pub(crate) fn count(text: &str) -> i64 {
+    1 + text.bytes().filter(|&byte| byte == b'\n').count() as i64
+}
+
+/// A row of `run_output`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    first_line: i64,
+    lines: i32,
+    content: Vec<u8>,
+}
+
+/// Texts with the numbers of their first lines, in order, as chunks.
+pub(crate) fn chunks(texts: &[(i64, &str)]) -> std::io::Result<Vec<Chunk>> {
+    let mut chunks = Vec::new();
+    let (mut first, mut next, mut text) = (0, 0, String::new());
+    let mut close = |first: i64, next: i64, text: &str| -> std::io::Result<()> {
+        if next > first {
+            let content = zstd::bulk::compress(text.as_bytes(), LEVEL)?;
+            chunks.push(Chunk { first_line: first, lines: (next - first) as i32, content });
+        }
+        Ok(())
+    };
+    for (first_line, lines) in texts {
+        if *first_line != next {
+            close(first, next, &text)?;
+            text.clear();
+            (first, next) = (*first_line, *first_line);
+        }
+        for line in lines.split('\n') {
+            if next > first && text.len() + 1 + line.len() > MAX_CHUNK {
+                close(first, next, &text)?;
+                text.clear();
+                first = next;
+            }
+            if next > first {
+                text.push('\n');
+            }
+            text.push_str(line);
+            next += 1;
+        }
+    }
+    close(first, next, &text)?;
+    Ok(chunks)
+}
+
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    day: Date,
+    uid: Uuid,
+    attempt: i32,
+    chunks: Vec<Chunk>,
+) -> sqlx::Result<()> {
+    let first: Vec<i64> = chunks.iter().map(|chunk| chunk.first_line).collect();
+    let lines: Vec<i32> = chunks.iter().map(|chunk| chunk.lines).collect();
+    let content: Vec<Vec<u8>> = chunks.into_iter().map(|chunk| chunk.content).collect();
+    sqlx::query!(
+        "insert into run_output (day, uid, attempt, first_line, lines, content)
+         select $1, $2, $3, first_line, lines, content
+         from unnest($4::bigint[], $5::integer[], $6::bytea[]) as chunk (first_line, lines, content)",
+        day.to_sqlx() as _,
+        uid,
+        attempt,
+        &first,
+        &lines,
+        &content
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn inflate(content: &[u8]) -> std::io::Result<String> {
+    let mut text = String::new();
+    zstd::stream::read::Decoder::new(content)?.take(MAX_INFLATED + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_INFLATED {
+        return Err(std::io::Error::other("a chunk of output inflates beyond all bounds"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lines_of(chunks: &[Chunk]) -> Vec<(i64, String)> {
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            let text = inflate(&chunk.content).unwrap();
+            assert_eq!(count(&text), i64::from(chunk.lines));
+            assert!(text.len() <= MAX_CHUNK || chunk.lines == 1, "{} bytes", text.len());
+            lines.extend(
+                text.split('\n').enumerate().map(|(n, l)| (chunk.first_line + n as i64, l.to_owned())),
+            );
+        }
+        lines
+    }
+
+    #[test]
+    fn texts_that_follow_each_other_share_a_chunk_others_do_not() {
+        let made = chunks(&[(1, "a\nb"), (3, ""), (4, "c"), (9, "d")]).unwrap();
+        assert_eq!(made.iter().map(|c| (c.first_line, c.lines)).collect::<Vec<_>>(), [(1, 4), (9, 1)]);
+        assert!(chunks(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_goes_alone() {
+        let long = "x".repeat(MAX_CHUNK + 1);
+        let made = chunks(&[(1, &format!("a\n{long}\nb"))]).unwrap();
+        assert_eq!(
+            made.iter().map(|c| (c.first_line, c.lines)).collect::<Vec<_>>(),
+            [(1, 1), (2, 1), (3, 1)]
+        );
+    }
+
+    #[test]
+    fn a_bomb_is_not_inflated() {
+        let bomb = zstd::bulk::compress(&vec![b' '; (MAX_INFLATED + 2) as usize], LEVEL).unwrap();
+        assert!(bomb.len() < 100_000);
+        assert!(inflate(&bomb).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_comes_back_under_its_number(
+            texts in prop::collection::vec((0..3_i64, "[a-z\n]{0,40}", 1..2_000_usize), 0..20),
+        ) {
+            let texts: Vec<(i64, String)> = texts.into_iter().scan(1, |next, (skip, text, times)| {
+                let text = text.repeat(times);
+                let first = *next + skip;
+                *next = first + count(&text);
+                Some((first, text))
+            }).collect();
+            let expected: Vec<(i64, String)> = texts.iter().flat_map(|(first, text)| {
+                text.split('\n').enumerate().map(|(n, l)| (first + n as i64, l.to_owned())).collect::<Vec<_>>()
+            }).collect();
+            let borrowed: Vec<(i64, &str)> = texts.iter().map(|(first, text)| (*first, text.as_str())).collect();
+            prop_assert_eq!(lines_of(&chunks(&borrowed).unwrap()), expected);
+        }
+    }
+}
