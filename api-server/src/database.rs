@@ -42,21 +42,23 @@ pub fn pool(url: &str) -> anyhow::Result<PgPool> {
 /// Brings the schema up to date as soon as PostgreSQL answers, also that of a new, empty database,
 /// and makes the partitions of tomorrow today.
 pub async fn keep_current(pool: PgPool, clock: fn() -> Timestamp) {
-    let mut current = false;
+    let mut last = None;
     loop {
         let today = clock().to_zoned(TimeZone::UTC).date();
-        let done = match store::MIGRATIONS.run(&pool).await {
+        let done = match store::migrate(&pool).await {
             Ok(()) => store::partitions::ahead(&pool, today).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        match &done {
-            Ok(()) if !current => tracing::info!("PostgreSQL has the schema of this version"),
-            Err(error) if current => tracing::warn!(error, "PostgreSQL is away: {error}"),
-            Err(error) => tracing::debug!(error, "waiting for PostgreSQL: {error}"),
-            Ok(()) => {}
+        let pause = if done.is_ok() { LOOK } else { RETRY };
+        // Said once, not every second.
+        if last.as_ref() != Some(&done) {
+            match &done {
+                Ok(()) => tracing::info!("PostgreSQL is there and has the schema of this version"),
+                Err(error) => tracing::warn!(error, "PostgreSQL cannot be used, runs go on: {error}"),
+            }
+            last = Some(done);
         }
-        current = done.is_ok();
-        tokio::time::sleep(if current { LOOK } else { RETRY }).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

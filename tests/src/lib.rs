@@ -10,6 +10,7 @@ mod looks;
 pub mod manifest;
 pub mod node;
 pub mod operators;
+pub mod reports;
 mod rules;
 pub mod servers;
 mod story;

@@ -4,5 +4,6 @@ mod api_away;
 mod authority_damaged;
 mod kubelet_restarted;
 mod operator_killed;
+mod reports;
 mod run_lost;
 mod two_operators;

@@ -1,0 +1,73 @@
+//! What of a run arrived in PostgreSQL, compared with what the run itself said in its pod.
+
+use anyhow::{Context, Result, ensure};
+use crds::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use protocol::{
+    event::{Event, Kind},
+    fold::Fold,
+};
+use store::PgPool;
+
+use crate::{Story, kubectl, same};
+
+/// PostgreSQL, as `make env` says.
+pub async fn database() -> Result<PgPool> {
+    let url = std::env::var("DATABASE_URL").context("no database: eval \"$(make -s env)\"")?;
+    Ok(PgPool::connect(&url).await?)
+}
+
+/// The whole of a run has arrived, once and in order: its events are numbered without a gap up to the
+/// final report, its output is what stands in its pod's log, its steps are those of its verdict.
+pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Vec<Event>> {
+    let pool = database().await?;
+    let uid: uuid::Uuid = run.uid().context("a run without a uid")?.parse()?;
+    let number = i32::try_from(attempt)?;
+    let attempts = store::runs::attempts(&pool, uid).await?;
+    let row = attempts.iter().find(|row| row.attempt == number).context("no report has arrived")?;
+    ensure!(row.sealed_at.is_some(), "expected the final report, saw {} events", row.acked);
+    same("gaps", store::runs::gaps(&pool, uid, number).await?.len(), 0)?;
+
+    let events = store::events::after(&pool, uid, number, 0, i64::MAX).await?;
+    let numbers: Vec<i64> = events.iter().map(|event| event.seq).collect();
+    same("numbers of events", numbers, (1..=row.acked).collect())?;
+    let output = store::output::read(&pool, uid, number, 1, i64::MAX).await?;
+    same("the first line", output.first, 1)?;
+    same("output", output.lines, said_in_the_pod(story, run, attempt).await?)?;
+
+    // Of output, only the numbers stand among the events.
+    let events = events.into_iter().filter_map(|event| {
+        let kind = serde_json::from_value::<Kind>(event.body).ok()?;
+        Some(Event { seq: event.seq.unsigned_abs(), at: event.at, kind })
+    });
+    let events: Vec<Event> = events.collect();
+    let mut fold = Fold::default();
+    for event in &events {
+        fold.apply(event);
+    }
+    let steps =
+        fold.steps.iter().map(|step| (step.key.clone(), step.name.clone(), format!("{:?}", step.state)));
+    let status = run.status.clone().unwrap_or_default();
+    let expected =
+        status.steps.iter().map(|step| (step.key.clone(), step.name.clone(), format!("{:?}", step.state)));
+    // What runs only sometimes, and did not, is no step of the verdict.
+    let shown = |(_, _, state): &(String, String, String)| state != "Pending";
+    same("steps", steps.filter(shown).collect::<Vec<_>>(), expected.filter(shown).collect())?;
+    let result = status.run.and_then(|run| run.result);
+    let verdict = fold.verdict.and_then(|verdict| serde_json::to_string(&verdict).ok());
+    ensure!(
+        result.is_none() || result == verdict,
+        "expected status.run.result to be the final report {verdict:?}, saw {result:?}"
+    );
+    Ok(events)
+}
+
+/// The container's log, without what the runner itself has to say.
+async fn said_in_the_pod(story: &Story, run: &Deployment, attempt: u32) -> Result<Vec<String>> {
+    let name = run.name_any();
+    let is = |pod: &Pod| pod.labels().get(crds::names::LABEL_ATTEMPT) == Some(&attempt.to_string());
+    let pod = story.pod_of(&name, "of that attempt", is).await?;
+    let log = kubectl::run(&["--namespace", &story.namespace, "logs", &pod.name_any()]).await?;
+    Ok(log.lines().filter(|line| !line.starts_with("fastdeploy: ")).map(str::to_owned).collect())
+}
