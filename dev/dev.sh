@@ -45,6 +45,9 @@ export KUBECONFIG=$login FASTDEPLOY_NAMESPACE=$namespace POD_NAME=dev-$(hostname
 case $part in
 operator) export FASTDEPLOY_METRICS_ADDR=127.0.0.1:8080 ;;
 api-server)
+  # The same database, by an address that this machine can reach.
+  FASTDEPLOY_DATABASE_URL=$(KUBECONFIG=$kubeconfig "$here/env.sh" | sed -n 's/^export DATABASE_URL=//p')
+  export FASTDEPLOY_DATABASE_URL
   export FASTDEPLOY_METRICS_ADDR=127.0.0.1:8081 FASTDEPLOY_RUNS_ADDR=$node_ip:8443
   # Pods find it where they always do: an endpoint of the Service outside of the cluster.
   KUBECONFIG=$kubeconfig "${in_system[@]}" apply --filename - >/dev/null <<YAML

@@ -31,7 +31,7 @@ queries() {
   rm -rf store/.sqlx && mv "$folder" store/.sqlx && chmod 755 store/.sqlx
   psql_ "drop database $name"
 }
-psql_in() { kubectl --namespace fastdeploy-system exec --stdin statefulset/fastdeploy-postgresql -- sh -c "exec /usr/lib/postgresql/*/bin/psql --host /tmp --username fastdeploy --quiet --set ON_ERROR_STOP=1 $1"; }
+psql_in() { kubectl --namespace fastdeploy-system exec --stdin statefulset/fastdeploy-postgresql -- sh -c "PGOPTIONS='-c client_min_messages=warning' exec /usr/lib/postgresql/*/bin/psql --host /tmp --username fastdeploy --quiet --set ON_ERROR_STOP=1 $1"; }
 psql_() { local statement; for statement; do echo "$statement;" | psql_in fastdeploy; done; }
 
 have helm || "$here/helm.sh"

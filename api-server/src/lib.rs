@@ -1,7 +1,7 @@
-//! The api-server. For now it does one thing: it grants runs their permission to start Ansible,
-//! once per attempt. It keeps nothing: what it decides stands in the Deployment's `status.run`.
+//! The api-server. It grants runs their permission to start Ansible,
+//! once per attempt, and takes their reports into PostgreSQL. What it decides stands in `status.run`.
 //!
-//! It answers no people yet, and needs no database.
+//! It answers no people yet, and permits runs without a database, too.
 
 pub mod claim;
 pub mod config;
