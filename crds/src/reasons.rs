@@ -66,6 +66,7 @@ reasons! {
     RunnerFailed: "The runner could not start Ansible.", "Read the message and the pod's log.";
     AnsibleFailed: "Ansible ended with an error that is not tied to a step.", "Read the message and the pod's log.";
     ServiceDeleted: "Its Service was deleted.", "";
+    HistoryLost: "A Deployment was removed that PostgreSQL does not know.", "Bring PostgreSQL back, or raise history.succeeded and history.failed meanwhile.";
 }
 
 impl Reason {

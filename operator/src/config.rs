@@ -28,6 +28,9 @@ pub struct Config {
     /// ConfigMap with the authority that signed that listener's certificate (key ca.crt)
     #[arg(long, env = "FASTDEPLOY_CA_CONFIGMAP", default_value = "fastdeploy-ca")]
     pub ca_config_map: String,
+    /// PostgreSQL to mirror Services and Deployments into: postgres://user:password@host:5432/name. Without one, nothing is mirrored
+    #[arg(long, env = "FASTDEPLOY_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8080")]
     pub metrics_address: SocketAddr,

@@ -23,6 +23,8 @@ use kube::{
     },
 };
 
+use store::PgPool;
+
 use crate::{
     act::{Error as ActError, Hands, Subject},
     clock::Clock,
@@ -43,6 +45,8 @@ pub struct Context {
     pub digest_key: Vec<u8>,
     /// Configuration.
     pub config: Config,
+    /// PostgreSQL, if there is one: asked before history is removed.
+    pub pool: Option<PgPool>,
     /// Which Services read which ConfigMap: (namespace, ConfigMap) → Services.
     readers: Mutex<HashMap<(String, String), Vec<String>>>,
     /// How often an object has failed in a row.
@@ -65,15 +69,28 @@ pub enum Error {
 
 impl Context {
     /// Makes one.
-    pub fn new(client: Client, clock: Clock, hands: Hands, digest_key: Vec<u8>, config: Config) -> Self {
+    pub fn new(
+        client: Client,
+        clock: Clock,
+        hands: Hands,
+        digest_key: Vec<u8>,
+        config: Config,
+        pool: Option<PgPool>,
+    ) -> Self {
         let (readers, failures) = (Mutex::default(), Mutex::default());
-        Self { client, clock, hands, digest_key, config, readers, failures }
+        Self { client, clock, hands, digest_key, config, pool, readers, failures }
     }
 
     async fn service_pass(&self, service: Arc<Service>) -> Result<Option<Duration>, Error> {
         self.note_readers(&service);
-        let observed =
-            service::observe::observe(&self.client, &self.clock, &self.digest_key, &service).await?;
+        let observed = service::observe::observe(
+            &self.client,
+            &self.clock,
+            &self.digest_key,
+            self.pool.as_ref(),
+            &service,
+        )
+        .await?;
         let plan = service::decide::decide(&service, &observed);
         self.hands.carry_out(Subject::Service(&service), plan.writes).await?;
         Ok(plan.look_again)

@@ -22,6 +22,7 @@ mod installation;
 mod leader;
 mod lock;
 mod metrics;
+mod mirror;
 mod plan;
 mod service;
 #[cfg(test)]
@@ -60,7 +61,9 @@ async fn main() -> anyhow::Result<()> {
         metrics,
         recorder: Recorder::new(client.clone(), reporter),
     };
-    let context = Arc::new(driver::Context::new(client, clock, hands, digest_key, config));
+    let mirrored = client.clone();
+    let pool = config.database_url.as_deref().and_then(mirror::pool);
+    let context = Arc::new(driver::Context::new(client, clock, hands, digest_key, config, pool));
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,6 +74,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::select! {
             () = election.keep() => anyhow::bail!("the lease is lost; another one leads"),
             () = driver::drive(context.clone()) => anyhow::bail!("the controllers have ended"),
+            () = mirror::run(mirrored, context.pool.clone(), ready) => anyhow::bail!("the mirror has ended"),
         }
     };
     let outcome = tokio::select! {

@@ -147,6 +147,7 @@ impl World {
             deployments: self.deployments.values().cloned().collect(),
             jobs: self.jobs.values().cloned().collect(),
             pods: self.pods.values().filter(of_active).cloned().collect(),
+            archive: service::history::Archive::None,
             wanted: frozen::want(&self.service, &Named::default(), b"key"),
         };
         service::decide::decide(&self.service, &observed)

@@ -1,7 +1,10 @@
 //! PostgreSQL: the only place with SQL. One file per noun; a method is one question or one change.
 //! PostgreSQL is a mirror: nothing here decides about a run.
 
+pub mod bundles;
+pub mod changes;
 pub mod events;
+pub mod mirror;
 pub mod output;
 pub mod partitions;
 pub mod runs;

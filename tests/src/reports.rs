@@ -8,7 +8,9 @@ use protocol::{
     event::{Event, Kind},
     fold::Fold,
 };
-use store::PgPool;
+use std::time::Duration;
+
+use store::{PgPool, mirror::Known};
 
 use crate::{Story, kubectl, same};
 
@@ -61,6 +63,26 @@ pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Ve
         "expected status.run.result to be the final report {verdict:?}, saw {result:?}"
     );
     Ok(events)
+}
+
+/// Waits until the mirror says this of a Deployment.
+pub async fn mirrored(run: &Deployment, what: &str, enough: impl Fn(&Known) -> bool) -> Result<()> {
+    let pool = database().await?;
+    let uid: uuid::Uuid = run.uid().context("a run without a uid")?.parse()?;
+    let began = std::time::Instant::now();
+    loop {
+        // The tables may be away, too, for a moment.
+        let known = store::mirror::deployments(&pool, &[uid]).await.unwrap_or_default();
+        if known.iter().any(&enough) {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < Duration::from_mins(1),
+            "expected the mirror to know of {}: {what}; saw {known:?}",
+            run.name_any()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The container's log, without what the runner itself has to say.

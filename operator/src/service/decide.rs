@@ -35,6 +35,8 @@ pub struct Observed {
     pub jobs: Vec<Job>,
     /// The pods of the Deployment that holds the lock.
     pub pods: Vec<Pod>,
+    /// What PostgreSQL has of what the history's limits would remove.
+    pub archive: history::Archive,
     /// What the Service wants now.
     pub wanted: Result<WantedRun, Fault>,
 }
@@ -102,7 +104,7 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
             new: Box::new(new),
         });
     }
-    history::prune(service, &new, &deployments, &observed.jobs, &mut plan);
+    history::prune(service, &new, &deployments, &observed.jobs, &observed.archive, &mut plan);
     if observed.wanted.is_err() {
         plan.look_again_in(Duration::from_secs(15));
     } else if frozen::depends_on_others(service) {

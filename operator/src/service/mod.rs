@@ -3,5 +3,5 @@
 
 mod conditions;
 pub mod decide;
-mod history;
+pub mod history;
 pub mod observe;

@@ -1,6 +1,8 @@
 //! Reads what a pass over a Service needs. Live reads, not caches: a decision on old state costs
 //! more than a read.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use crds::{Deployment, Service, names};
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -8,8 +10,16 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-use super::decide::Observed;
+use store::{PgPool, mirror::Known, sqlx::types::Uuid};
+
+use super::{
+    decide::Observed,
+    history::{self, Archive},
+};
 use crate::{clock::Clock, frozen};
+
+/// How long PostgreSQL is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Reads everything that a Service names.
 pub async fn named(client: &Client, service: &Service) -> Result<frozen::Named, kube::Error> {
@@ -34,6 +44,7 @@ pub async fn observe(
     client: &Client,
     clock: &Clock,
     digest_key: &[u8],
+    pool: Option<&PgPool>,
     service: &Service,
 ) -> Result<Observed, kube::Error> {
     let namespace = service.namespace().unwrap_or_default();
@@ -54,11 +65,40 @@ pub async fn observe(
         }
         None => Vec::new(),
     };
+    let archive = archive(pool, service, &deployments.items).await;
     Ok(Observed {
         now: clock.now(),
+        archive,
         deployments: deployments.items,
         jobs: jobs.items,
         pods,
         wanted: frozen::want(service, &named, digest_key),
     })
+}
+
+/// Asks about the few that the history's limits would remove, and does not wait for long.
+async fn archive(pool: Option<&PgPool>, service: &Service, deployments: &[Deployment]) -> Archive {
+    let Some(pool) = pool else { return Archive::None };
+    let all: Vec<_> = deployments.iter().collect();
+    let past = history::past_the_limits(service, &all);
+    let uids: Vec<Uuid> = past.iter().filter_map(|(d, _)| d.uid()?.parse().ok()).collect();
+    if uids.is_empty() {
+        return Archive::Has(BTreeSet::new());
+    }
+    match tokio::time::timeout(PATIENCE, store::mirror::deployments(pool, &uids)).await {
+        Ok(Ok(known)) => {
+            let ended = |known: &Known| {
+                let phase = known.phase.as_deref();
+                known.bundle
+                    && past.iter().any(|(d, _)| {
+                        d.uid() == Some(known.uid.to_string())
+                            && super::decide::phase(d).map(crds::Phase::as_str) == phase
+                    })
+            };
+            Archive::Has(
+                known.iter().filter(|known| ended(known)).map(|known| known.uid.to_string()).collect(),
+            )
+        }
+        Ok(Err(_)) | Err(_) => Archive::Away,
+    }
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crds::Phase;
+use crds::{Deployment, Phase};
+use kube::api::DeleteParams;
 use protocol::event::Kind;
+use store::mirror::Known;
 use tests::{
     Outcome, Result, Servers, Story, deployment, ensure, expect, installation, kubectl, node::Node, reports,
     same, service, system::Program,
@@ -31,6 +33,8 @@ async fn told(story: &Story, seconds: u32, meanwhile: impl AsyncFnOnce() -> Resu
     meanwhile().await?;
     let run = story.ends("run").await?;
     expect::ended(&run, Phase::Succeeded, "Succeeded")?;
+    let phase = |known: &Known| known.phase.as_deref() == Some("Succeeded") && known.number == Some(1);
+    reports::mirrored(&run, "#1 Succeeded", phase).await?;
     let events = reports::arrived(story, &run, 1).await?;
     let began = events.iter().filter(|event| matches!(event.kind, Kind::StepStarted { .. })).count();
     same("steps that began", began, 4)?;
@@ -48,6 +52,9 @@ async fn undisturbed_reports() -> Outcome {
             run.as_ref().is_some_and(|run| run.result.is_some() && run.seq > 0),
             "expected the final report in status.run, saw {run:?}"
         );
+        let run = story.ends("run").await?;
+        story.api::<Deployment>().delete("run", &DeleteParams::background()).await?;
+        reports::mirrored(&run, "gone, and still known", |known| known.gone).await?;
         Ok(())
     })
     .await
