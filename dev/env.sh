@@ -12,6 +12,11 @@ for name in target runner; do
   if reference=$(image "$name" 2>/dev/null); then export_ "FASTDEPLOY_${name^^}_IMAGE" "$reference"; fi
 done
 secret() { kubectl --namespace "$namespace" get secret "$1" --output "jsonpath={.data.$2}" 2>/dev/null | base64 --decode; }
+if [[ -z $external ]] && password=$(secret fastdeploy-first-admin password) && [[ -n $password ]]; then
+  export_ FASTDEPLOY_URL "http://127.0.0.1:$dashboard_port"
+  export_ FASTDEPLOY_USER "$(secret fastdeploy-first-admin name)"
+  export_ FASTDEPLOY_PASSWORD "$password"
+fi
 if [[ -z $external ]] && password=$(secret fastdeploy-database password) && [[ -n $password ]]; then
   address=$(kubectl --namespace "$namespace" get service fastdeploy-postgresql --output 'jsonpath={.spec.clusterIP}')
   export_ DATABASE_URL "postgres://fastdeploy:$password@$address/fastdeploy"

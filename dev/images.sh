@@ -14,7 +14,8 @@ image_tag() {
   pause) fingerprint "$root/dev/pause/pause.c" </dev/null ;;
   coredns) readlink "$bin/coredns" | fingerprint ;;
   target | postgresql) base_key | fingerprint "$root/images/$1"/* ;;
-  operator | api-server | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
+  operator | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
+  api-server) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" $(find "$root/web/dist" -type f | LC_ALL=C sort) ;;
   esac
 }
 
@@ -93,6 +94,7 @@ from_dockerfile() {
   base_image
   case $1 in
   target | postgresql) ;;
+  api-server) programs_image "$programs" "$(program "$1")" "$root/web/dist" ;;
   *) programs_image "$programs" "$(program "$1")" ;;
   esac
   # A build uses this machine's network, so it trusts what this machine trusts.
@@ -102,9 +104,11 @@ from_dockerfile() {
     fail "the image $1 could not be built"
 }
 
+# programs_image NAME PROGRAM [FOLDER]: the folder as /out/web.
 programs_image() {
   local container; container=$(buildah_ from scratch)
   quietly buildah_ copy "$container" "$2" /out/
+  [[ -z ${3:-} ]] || quietly buildah_ copy "$container" "$3" /out/web
   quietly buildah_ commit --rm "$container" "$1"
 }
 

@@ -18,9 +18,26 @@ build_programs() {
   ) || fail 'the Rust programs did not compile, see above'
 }
 
+# The dashboard: one folder of files, served by the api-server.
+build_web() {
+  if [[ ! -f $root/web/package.json ]]; then mkdir -p "$root/web/dist"; outcome='skipped, there is no web/ yet'; return; fi
+  local inputs; inputs=$(cd "$root/web" && git ls-files --cached --others --exclude-standard | LC_ALL=C sort)
+  local key; key=$(cd "$root/web" && fingerprint $inputs </dev/null)
+  if [[ -f $root/web/dist/index.html && $(cat "$root/web/node_modules/.built" 2>/dev/null) == "$key" ]]; then outcome='current'; return; fi
+  (cd "$root/web" && { [[ -d node_modules && node_modules/.package-lock.json -nt package-lock.json ]] || npm ci --no-audit --no-fund; } && npm run build) >"$state/log/web.log" 2>&1 9>&- ||
+    { tail -n 40 "$state/log/web.log" >&2; fail 'the dashboard could not be built, see above'; }
+  printf '%s' "$key" >"$root/web/node_modules/.built"
+}
+
 namespace=fastdeploy-system
 
-# A volume for the database: a cluster elsewhere has its own ways.
+# The page on this machine, and a volume for the database: a cluster elsewhere has its own ways.
+dashboard_port=30090
+dashboard=()
+if [[ -z $external ]]; then
+  dashboard=(--set dashboard.service.type=NodePort --set "dashboard.service.nodePort=$dashboard_port")
+fi
+
 make_volume() {
   [[ -z $external ]] || return 0
   install -d -m 700 -o 65532 -g 65532 "$state/postgresql"
@@ -43,6 +60,6 @@ install_chart() {
   helm upgrade --install fastdeploy "$root/charts/fastdeploy" --namespace "$namespace" --create-namespace \
     --set "image.registry=$registry" --set "operator.image.tag=$(image_tag operator)" \
     --set "apiServer.image.tag=$(image_tag api-server)" --set "runner.image.tag=$(image_tag runner)" \
-    --set "postgresql.image.tag=$(image_tag postgresql)" \
+    --set "postgresql.image.tag=$(image_tag postgresql)" "${dashboard[@]}" \
     --take-ownership --wait --timeout 3m >"$state/log/helm.log" 2>&1 || { cat "$state/log/helm.log" >&2; kubectl --namespace "$namespace" get pods >&2; fail 'the chart could not be installed, see above'; }
 }

@@ -28,5 +28,6 @@ apt_get() { DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@" >>"$state/log/pa
 
 check_toolchains() {
   have go || fail 'Go is missing (1.26 or newer builds Kubernetes): https://go.dev/dl'
+  have npm || fail 'Node.js is missing (20 or newer builds the dashboard): https://nodejs.org, or apt-get install npm'
   have cargo || fail 'Rust is missing: https://rustup.rs, or apt-get install rustup && rustup toolchain install 1.95'
 }

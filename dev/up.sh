@@ -17,7 +17,7 @@ cluster=(
   'cluster: start_cluster'
   'cluster DNS: install_addons'
 )
-programs=('Rust programs (5 minutes the first time): build_programs')
+programs=('Rust programs (5 minutes the first time): build_programs' 'dashboard (1 minute the first time): build_web')
 images=('images (3 minutes the first time): product_images')
 sample=('sample site: install_sample')
 product=("${programs[@]}" "${images[@]}" 'fastDeploy from its chart: install_chart' "${sample[@]}" 'old images: forget_old_images')

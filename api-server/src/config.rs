@@ -1,16 +1,20 @@
 //! What the api-server is told from outside, all of it, read before anything starts.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 
-/// The api-server of fastDeploy: grants runs their permission to start.
+/// The api-server of fastDeploy: grants runs their permission to start, takes their reports, serves the dashboard and its API.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "fastdeploy-api-server", version)]
 pub struct Config {
     /// Where runs ask.
     #[command(flatten)]
     pub runs: Runs,
+    /// Where people ask.
+    #[command(flatten)]
+    pub people: People,
     /// Where probes and Prometheus ask.
     #[command(flatten)]
     pub metrics: Metrics,
@@ -41,6 +45,27 @@ pub struct Runs {
         default_value = "fastdeploy-runs.fastdeploy-system.svc,fastdeploy-runs.fastdeploy-system.svc.cluster.local"
     )]
     pub hosts: Vec<String>,
+}
+
+/// The listener for people: the dashboard, the REST API, the WebSocket (plain HTTP, behind whatever ends TLS).
+#[derive(Args, Clone, Debug)]
+pub struct People {
+    /// Address of the dashboard and its API (plain HTTP, behind whatever ends TLS).
+    #[arg(id = "http-addr", long, env = "FASTDEPLOY_HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    pub addr: SocketAddr,
+    /// Address by which people reach the dashboard. If it begins with http://, their sign-in is kept without HTTPS, too.
+    #[arg(id = "url", long, env = "FASTDEPLOY_URL")]
+    pub url: Option<String>,
+    /// Folder with the built dashboard. Without it only the API is served.
+    #[arg(id = "web", long, env = "FASTDEPLOY_WEB")]
+    pub web: Option<PathBuf>,
+}
+
+impl People {
+    /// Whether cookies are for HTTPS only (and this very machine).
+    pub fn secure(&self) -> bool {
+        !self.url.as_deref().is_some_and(|url| url.starts_with("http://"))
+    }
 }
 
 /// The listener for probes and Prometheus (plain HTTP).
@@ -114,6 +139,9 @@ mod tests {
         for name in [
             "FASTDEPLOY_RUNS_ADDR",
             "FASTDEPLOY_RUNS_HOST",
+            "FASTDEPLOY_HTTP_ADDR",
+            "FASTDEPLOY_URL",
+            "FASTDEPLOY_WEB",
             "FASTDEPLOY_METRICS_ADDR",
             "FASTDEPLOY_NAMESPACE",
             "FASTDEPLOY_DATABASE_URL",

@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use store::PgPool;
 
 use crate::names;
+use crate::people::first_admin::{self, FirstAdmin};
+use crate::people::password::Passwords;
 use crate::stored::{self, Error};
 
 /// How long a request waits for a connection before it is told to come again.
@@ -17,6 +19,8 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 /// How soon a database that was replaced by an empty one is noticed.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long changes are kept: a browser that was away longer loads anew.
+const CHANGES: SignedDuration = SignedDuration::from_hours(24);
 const USER: &str = "fastdeploy";
 const NAME: &str = "fastdeploy";
 
@@ -40,15 +44,24 @@ pub fn pool(url: &str) -> anyhow::Result<PgPool> {
 }
 
 /// Brings the schema up to date as soon as PostgreSQL answers, also that of a new, empty database,
-/// and makes the partitions of tomorrow today.
-pub async fn keep_current(pool: PgPool, clock: fn() -> Timestamp) {
+/// makes the first administrator and the partitions of tomorrow, and forgets old changes.
+pub async fn keep_current(
+    pool: PgPool,
+    passwords: Passwords,
+    first_admin: FirstAdmin,
+    clock: fn() -> Timestamp,
+) {
     let mut last = None;
     loop {
-        let today = clock().to_zoned(TimeZone::UTC).date();
-        let done = match store::migrate(&pool).await {
-            Ok(()) => store::partitions::ahead(&pool, today).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        let now = clock();
+        let done = async {
+            let words = |error: store::sqlx::Error| error.to_string();
+            store::migrate(&pool).await.map_err(|error| error.to_string())?;
+            store::partitions::ahead(&pool, now.to_zoned(TimeZone::UTC).date()).await.map_err(words)?;
+            store::changes::prune(&pool, now - CHANGES).await.map_err(words)?;
+            first_admin::ensure(&pool, &passwords, &first_admin).await
         };
+        let done = done.await;
         let pause = if done.is_ok() { LOOK } else { RETRY };
         // Said once, not every second.
         if last.as_ref() != Some(&done) {

@@ -1,19 +1,24 @@
-//! The api-server. It grants runs their permission to start Ansible,
-//! once per attempt, and takes their reports into PostgreSQL. What it decides stands in `status.run`.
-//!
-//! It answers no people yet, and permits runs without a database, too.
+//! The api-server. To runs it grants their permission to start Ansible, once per attempt, and takes
+//! their reports into PostgreSQL; what it decides stands in `status.run`. To people it shows what is in
+//! PostgreSQL, live, and turns what they want into custom resources. Runs are permitted without a
+//! database, too.
 
+pub mod access;
+pub mod api;
 pub mod claim;
 pub mod config;
 pub mod database;
 pub mod health;
 pub mod identity;
 pub mod limits;
+pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod names;
+pub mod people;
 pub mod reports;
 pub mod router;
 pub mod serve;
 pub mod stored;
 pub mod tls;
+pub mod web;

@@ -23,3 +23,10 @@ pub const DATABASE: &str = "fastdeploy-database";
 pub const DATABASE_PASSWORD: &str = "password";
 /// Key in [`DATABASE`].
 pub const DATABASE_URL: &str = "url";
+
+/// Secret with the first administrator of the dashboard.
+pub const FIRST_ADMIN: &str = "fastdeploy-first-admin";
+/// Key in [`FIRST_ADMIN`].
+pub const FIRST_ADMIN_NAME: &str = "name";
+/// Key in [`FIRST_ADMIN`].
+pub const FIRST_ADMIN_PASSWORD: &str = "password";

@@ -1,14 +1,25 @@
-//! What runs can ask for, on one page.
+//! What runs and what people can ask for, on one page.
+
+use std::path::Path;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::routing::post;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::compression::CompressionLayer;
 
+use crate::api::problem::Problem;
+use crate::api::{self, deployments, openapi, output, services};
 use crate::claim::cluster::Cluster;
 use crate::claim::{self, App, answer::Refusal};
 use crate::limits;
+use crate::live::socket;
+use crate::people::session;
 use crate::reports::{self, Intake};
+use crate::web;
 
 /// The routes of the listener for runs.
 pub fn runs<C: Cluster>(app: App<C>, intake: Intake) -> Router {
@@ -25,4 +36,46 @@ pub fn runs<C: Cluster>(app: App<C>, intake: Intake) -> Router {
         .layer(DefaultBodyLimit::max(limits::MAX_BODY))
         .with_state(app)
         .merge(reports)
+}
+
+/// From the head of a request to its answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The routes of the listener for people: the API, its socket and the page.
+pub fn people(app: api::App, page: Option<&Path>) -> Router {
+    let rest = Router::new()
+        .route("/session", post(session::sign_in).delete(session::sign_out))
+        .route("/session/refresh", post(session::refresh))
+        .route("/services", get(services::list))
+        .route("/services/{namespace}/{name}", get(services::one))
+        .route("/services/{namespace}/{name}/deployments", get(deployments::list).post(deployments::start))
+        .route("/deployments/{uid}", get(deployments::one))
+        .route("/deployments/{uid}/cancel", post(deployments::cancel))
+        .route("/deployments/{uid}/output", get(output::read))
+        .route(
+            "/openapi.json",
+            get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::json()) }),
+        )
+        .fallback(|| async { Problem::not_found("address") })
+        .method_not_allowed_fallback(|| async {
+            let detail = "This address takes other methods; the header allow names them.";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", detail)
+        })
+        .layer(DefaultBodyLimit::max(api::MAX_BODY))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(in_time));
+    let api = Router::new().route("/ws", get(socket::open)).merge(rest).with_state(app);
+    let routes = Router::new().nest("/api/v1", api);
+    let routes = match page {
+        Some(folder) => routes.fallback_service(web::router(folder)),
+        None => routes,
+    };
+    routes.layer(middleware::from_fn(web::secured))
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("This took too long, try again.", "request timeout").into_response(),
+    }
 }

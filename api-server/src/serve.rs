@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::access::roles;
+use crate::api::{App as PeopleApp, cluster};
 use crate::claim::App;
 use crate::claim::cluster::Kubernetes;
 use crate::config::Config;
@@ -18,6 +20,7 @@ use crate::database;
 use crate::health::{self, Health};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::people::first_admin::{self, FirstAdmin};
 use crate::reports::{Intake, status::Statuses};
 use crate::router;
 use crate::stored::{self, Stored};
@@ -49,17 +52,27 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     health.kubernetes_answered();
 
-    let (Stored { signing_key, authority }, database) = stored;
+    let Loaded { stored: Stored { signing_key, authority }, database, first_admin } = stored;
+    let pool = database.map(|url| database::pool(&url)).transpose()?;
+    let people = PeopleApp::new(
+        cluster::Kubernetes::new(client.clone()),
+        signing_key.clone(),
+        CLOCK,
+        pool.clone(),
+        config.people.secure(),
+    );
+    tokio::spawn(roles::watch(client.clone(), people.access.clone()));
+    tokio::spawn(people.hub.clone().run());
+    let hub = people.hub.clone();
     let cluster = Kubernetes::new(client);
-    let intake = match database {
-        Some(url) => {
-            let pool = database::pool(&url)?;
-            tokio::spawn(database::keep_current(pool.clone(), CLOCK));
-            let statuses = Statuses::start(Arc::new(cluster.clone()), pool.clone());
-            Intake::new(Some(pool), signing_key.clone(), CLOCK, statuses)
+    let statuses = match &pool {
+        Some(pool) => {
+            tokio::spawn(database::keep_current(pool.clone(), people.passwords.clone(), first_admin, CLOCK));
+            Statuses::start(Arc::new(cluster.clone()), pool.clone())
         }
-        None => Intake::new(None, signing_key.clone(), CLOCK, Statuses::nowhere()),
+        None => Statuses::nowhere(),
     };
+    let intake = Intake::new(pool, signing_key.clone(), CLOCK, statuses);
     let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
     let not_after = certificate.not_after;
     let tls = RustlsConfig::from_config(listener::server_config(certificate)?);
@@ -69,12 +82,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let runs = Handle::new();
     let server = limits::apply(axum_server::from_tcp_rustls(socket, tls.clone())?).handle(runs.clone());
     let serving = tokio::spawn(server.serve(router::runs(app, intake).into_make_service()));
+    let socket = bind(config.people.addr)?;
+    let page = Handle::new();
+    let server = limits::apply(axum_server::from_tcp(socket)?).handle(page.clone());
+    let routes = router::people(people, config.people.web.as_deref());
+    tokio::spawn(server.serve(routes.into_make_service()));
     let hosts = config.runs.hosts.join(",");
     tokio::spawn(listener::keep_current(tls, authority, config.runs.hosts, not_after, CLOCK));
     health.listening(true);
     let addr = config.runs.addr;
     tracing::info!(listener.addr = %addr, listener.hosts = hosts, certificate.not_after = %not_after,
-        "listening for runs on {addr} as {hosts}");
+        "listening for runs on {addr} as {hosts}, for people on {}", config.people.addr);
 
     tokio::pin!(serving);
     tokio::select! {
@@ -82,12 +100,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         () = &mut stop => {
             tracing::info!("stopping: answering what is open");
             health.listening(false);
+            hub.close();
+            page.graceful_shutdown(Some(limits::SHUTDOWN_GRACE));
             runs.graceful_shutdown(Some(limits::SHUTDOWN_GRACE));
             serving.await?.context("the listener for runs did not end well")?;
         }
     }
     probes.shutdown();
     Ok(())
+}
+
+/// What the installation's namespace says.
+struct Loaded {
+    stored: Stored,
+    /// Its URL.
+    database: Option<String>,
+    first_admin: FirstAdmin,
 }
 
 fn listen_for_probes(
@@ -107,14 +135,15 @@ fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Keys and certificates. Waits for a Kubernetes API that is away; gives up on objects that are damaged.
-async fn load(client: &Client, config: &Config) -> anyhow::Result<(Stored, Option<String>)> {
+async fn load(client: &Client, config: &Config) -> anyhow::Result<Loaded> {
     let read = async || {
         let stored = stored::load(client, &config.namespace, CLOCK()).await?;
         let database = match (&config.database.url, &config.database.host) {
             (None, Some(host)) => Some(database::url(client, &config.namespace, host).await?),
             (url, _) => url.clone(),
         };
-        Ok::<_, stored::Error>((stored, database))
+        let first_admin = first_admin::load(client, &config.namespace).await?;
+        Ok::<_, stored::Error>(Loaded { stored, database, first_admin })
     };
     let mut pause = FIRST_PAUSE;
     loop {

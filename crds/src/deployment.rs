@@ -252,6 +252,8 @@ pub enum Via {
     Kubectl,
     /// A change of what is wanted.
     Change,
+    /// On the page.
+    Dashboard,
 }
 
 /// What a Deployment waits for.

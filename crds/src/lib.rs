@@ -6,6 +6,7 @@
 pub mod conditions;
 pub mod deployment;
 pub mod duration;
+pub mod inputs;
 pub mod kstatus;
 pub mod manifest;
 pub mod names;

@@ -22,6 +22,8 @@ pub const LABEL_WATCH: &str = "fastdeploy.dev/watch";
 pub const ANNOTATION_REQUESTED_AT: &str = "fastdeploy.dev/requestedAt";
 /// Annotation on a Deployment that the operator made: what triggered it.
 pub const ANNOTATION_TRIGGER: &str = "fastdeploy.dev/trigger";
+/// Annotation on a Deployment that the api-server made: the person who asked for it. Only fastDeploy may write it.
+pub const ANNOTATION_REQUESTED_BY: &str = "fastdeploy.dev/requested-by";
 /// Annotation on a run's pod: how to stop (`AfterStep` or `Now`), read by the runner through the downward API.
 pub const ANNOTATION_CANCEL: &str = "fastdeploy.dev/cancel";
 /// Annotation on a run's pod: seconds from the claim to the end of Ansible, read by the api-server for the deadline.
@@ -38,6 +40,11 @@ pub const FINALIZER_RUN: &str = "fastdeploy.dev/run";
 pub const MAX_SERVICE_NAME: usize = 40;
 /// Longest name of a Deployment, in characters: `-a99999999` still fits behind it into a label.
 pub const MAX_DEPLOYMENT_NAME: usize = 53;
+
+/// The person who asked for a Deployment on the page.
+pub fn requester(annotations: &std::collections::BTreeMap<String, String>) -> Option<&str> {
+    annotations.get(ANNOTATION_REQUESTED_BY).map(String::as_str)
+}
 
 /// Name of the Deployment that a trigger of this Service makes. The same trigger makes the same
 /// name, so that it happens once, whoever tries and however often.

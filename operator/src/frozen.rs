@@ -364,12 +364,12 @@ fn options(service: &Service) -> Options {
 fn check_form(service: &Service) -> Result<(), Fault> {
     for input in &service.spec.inputs {
         if let Some(pattern) = &input.pattern {
-            crate::inputs::regex(pattern).map_err(|message| {
+            crds::inputs::regex(pattern).map_err(|message| {
                 Fault::new(Reason::InvalidSpec, format!("inputs.{}.pattern: {message}", input.name))
             })?;
         }
         if let Some(default) = &input.default {
-            crate::inputs::check(input, default).map_err(|message| {
+            crds::inputs::check(input, default).map_err(|message| {
                 Fault::new(Reason::InvalidSpec, format!("inputs.{}.default: {message}", input.name))
             })?;
         }

@@ -17,7 +17,6 @@ mod driver;
 mod failpoint;
 mod frozen;
 mod health;
-mod inputs;
 mod installation;
 mod leader;
 mod lock;

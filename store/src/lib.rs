@@ -4,10 +4,15 @@
 pub mod bundles;
 pub mod changes;
 pub mod events;
+pub mod listen;
 pub mod mirror;
 pub mod output;
 pub mod partitions;
+pub mod read;
+pub mod rows;
 pub mod runs;
+pub mod sessions;
+pub mod users;
 
 pub use sqlx::{self, PgPool};
 

@@ -80,7 +80,7 @@ async fn a_claim_is_granted_written_once_and_repeated() {
     let granted: ClaimGranted = serde_json::from_value(first.clone()).unwrap();
     assert_eq!((granted.deadline, granted.acked), (deadline, 0));
     let key = SigningKey::from_pem(&pem, &kid).unwrap();
-    let claims = token::verify(&key, &granted.token, NOW).unwrap();
+    let claims = token::verify::<token::RunClaims>(&key, &granted.token, NOW).unwrap();
     assert_eq!(claims, RunClaims::new("uid-1", 1, "i-1", ("team-web", "blog-1"), NOW, deadline));
 
     assert_eq!(app.claim("i-1").await, (StatusCode::OK, first));

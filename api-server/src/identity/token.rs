@@ -1,9 +1,12 @@
-//! Deployment tokens: given for a claim, shown with every report. Each one speaks for one process
-//! of one attempt of one run, and ends shortly after the run must have ended.
+//! Tokens: a deployment token is given for a claim and shown with every report; it speaks for one
+//! process of one attempt of one run, and ends shortly after the run must have ended. A user token
+//! speaks for a person for a few minutes.
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::key::SigningKey;
 
@@ -13,6 +16,80 @@ pub const ISSUER: &str = "fastdeploy";
 pub const RUN_AUDIENCE: &str = "fastdeploy.dev/run";
 /// How much longer than the run a token is valid: to deliver what is left.
 pub const AFTER_DEADLINE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What user tokens are for.
+pub const API_AUDIENCE: &str = "fastdeploy.dev/api";
+/// How long a user token is valid.
+pub const USER_TOKEN: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a kind of token says.
+pub trait Claims: Serialize + DeserializeOwned {
+    /// What it is for.
+    const AUDIENCE: &str;
+    /// Seconds since 1970.
+    fn expires(&self) -> i64;
+}
+
+/// What a user token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserClaims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// [`API_AUDIENCE`].
+    pub aud: String,
+    /// [`UserType::User`].
+    pub typ: UserType,
+    /// Name of the account.
+    pub sub: String,
+    /// May do everything with our objects.
+    pub admin: bool,
+    /// The sign-in that it comes from.
+    pub sid: Uuid,
+    /// Seconds since 1970.
+    pub iat: i64,
+    /// Seconds since 1970.
+    pub exp: i64,
+}
+
+/// Which kind of token this is. Another kind is never mistaken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserType {
+    /// Speaks for a person.
+    User,
+}
+
+impl UserClaims {
+    /// What the token of somebody who has signed in says.
+    pub fn new(name: &str, admin: bool, sid: Uuid, now: Timestamp) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: API_AUDIENCE.to_owned(),
+            typ: UserType::User,
+            sub: name.to_owned(),
+            admin,
+            sid,
+            iat: now.as_second(),
+            exp: now.as_second() + USER_TOKEN.as_secs(),
+        }
+    }
+}
+
+impl Claims for UserClaims {
+    const AUDIENCE: &str = API_AUDIENCE;
+
+    fn expires(&self) -> i64 {
+        self.exp
+    }
+}
+
+impl Claims for RunClaims {
+    const AUDIENCE: &str = RUN_AUDIENCE;
+
+    fn expires(&self) -> i64 {
+        self.exp
+    }
+}
 
 /// Which kind of token this is. Another kind is never mistaken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,25 +150,25 @@ impl RunClaims {
 }
 
 /// Sign.
-pub fn issue(key: &SigningKey, claims: &RunClaims) -> Result<String, jsonwebtoken::errors::Error> {
+pub fn issue<C: Claims>(key: &SigningKey, claims: &C) -> Result<String, jsonwebtoken::errors::Error> {
     let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
     encode(&header, claims, &key.private)
 }
 
 /// What a token says, if it is ours, of this kind and not expired.
-pub fn verify(key: &SigningKey, token: &str, now: Timestamp) -> Result<RunClaims, Invalid> {
+pub fn verify<C: Claims>(key: &SigningKey, token: &str, now: Timestamp) -> Result<C, Invalid> {
     let header = decode_header(token).map_err(|_| Invalid)?;
     if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(key.kid.as_str()) {
         return Err(Invalid);
     }
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_issuer(&[ISSUER]);
-    rules.set_audience(&[RUN_AUDIENCE]);
+    rules.set_audience(&[C::AUDIENCE]);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // Compared below, with the clock that is passed in.
     rules.validate_exp = false;
-    let claims = decode::<RunClaims>(token, &key.public, &rules).map_err(|_| Invalid)?.claims;
-    if claims.exp <= now.as_second() { Err(Invalid) } else { Ok(claims) }
+    let claims = decode::<C>(token, &key.public, &rules).map_err(|_| Invalid)?.claims;
+    if claims.expires() <= now.as_second() { Err(Invalid) } else { Ok(claims) }
 }
 
 /// Not a token that counts. Why is nobody's business.
@@ -134,7 +211,7 @@ mod tests {
     fn a_token_says_what_was_granted() {
         let key = key::tests::any();
         let token = issue(&key, &claims()).unwrap();
-        assert_eq!(verify(&key, &token, NOW), Ok(claims()));
+        assert_eq!(verify::<RunClaims>(&key, &token, NOW), Ok(claims()));
         assert_eq!(decode_header(&token).unwrap().kid, Some(key.kid.clone()));
         let body = token.split('.').nth(1).unwrap();
         let body: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
@@ -151,8 +228,8 @@ mod tests {
     fn it_ends_fifteen_minutes_after_the_deadline_without_leeway() {
         let key = key::tests::any();
         let token = issue(&key, &claims()).unwrap();
-        assert!(verify(&key, &token, NOW + SignedDuration::from_secs(45 * 60 - 1)).is_ok());
-        assert_eq!(verify(&key, &token, NOW + SignedDuration::from_mins(45)), Err(Invalid));
+        assert!(verify::<RunClaims>(&key, &token, NOW + SignedDuration::from_secs(45 * 60 - 1)).is_ok());
+        assert_eq!(verify::<RunClaims>(&key, &token, NOW + SignedDuration::from_mins(45)), Err(Invalid));
     }
 
     #[test]
@@ -161,13 +238,13 @@ mod tests {
         let body = part(&serde_json::to_value(claims()).unwrap());
         for alg in ["none", "None", "NONE", ""] {
             let head = part(&json!({ "alg": alg, "typ": "JWT", "kid": key.kid }));
-            assert_eq!(verify(&key, &format!("{head}.{body}."), NOW), Err(Invalid));
-            assert_eq!(verify(&key, &format!("{head}.{body}.AAAA"), NOW), Err(Invalid));
+            assert_eq!(verify::<RunClaims>(&key, &format!("{head}.{body}."), NOW), Err(Invalid));
+            assert_eq!(verify::<RunClaims>(&key, &format!("{head}.{body}.AAAA"), NOW), Err(Invalid));
         }
         let honest = issue(&key, &claims()).unwrap();
         let (unsigned, _) = honest.rsplit_once('.').unwrap();
-        assert_eq!(verify(&key, &format!("{unsigned}."), NOW), Err(Invalid));
-        assert_eq!(verify(&key, unsigned, NOW), Err(Invalid));
+        assert_eq!(verify::<RunClaims>(&key, &format!("{unsigned}."), NOW), Err(Invalid));
+        assert_eq!(verify::<RunClaims>(&key, unsigned, NOW), Err(Invalid));
     }
 
     #[test]
@@ -179,7 +256,7 @@ mod tests {
         for (secret, alg) in secrets.iter().zip([Algorithm::HS256, Algorithm::HS512]) {
             let header = Header { kid: Some(kid.clone()), ..Header::new(alg) };
             let forged = encode(&header, &claims(), &EncodingKey::from_secret(secret)).unwrap();
-            assert_eq!(verify(&key, &forged, NOW), Err(Invalid));
+            assert_eq!(verify::<RunClaims>(&key, &forged, NOW), Err(Invalid));
         }
     }
 
@@ -187,15 +264,18 @@ mod tests {
     fn another_key_under_our_name_is_refused() {
         let ours = key::tests::any();
         let theirs = SigningKey::from_pem(&key::generate().unwrap().0, &ours.kid).unwrap();
-        assert_eq!(verify(&ours, &issue(&theirs, &claims()).unwrap(), NOW), Err(Invalid));
+        assert_eq!(verify::<RunClaims>(&ours, &issue(&theirs, &claims()).unwrap(), NOW), Err(Invalid));
     }
 
     #[test]
     fn our_key_under_another_name_or_none_is_refused() {
         let key = key::tests::any();
         let other = json!({ "alg": "EdDSA", "kid": "other" });
-        assert_eq!(verify(&key, &signed(&key, other, |_| {}), NOW), Err(Invalid));
-        assert_eq!(verify(&key, &signed(&key, json!({ "alg": "EdDSA" }), |_| {}), NOW), Err(Invalid));
+        assert_eq!(verify::<RunClaims>(&key, &signed(&key, other, |_| {}), NOW), Err(Invalid));
+        assert_eq!(
+            verify::<RunClaims>(&key, &signed(&key, json!({ "alg": "EdDSA" }), |_| {}), NOW),
+            Err(Invalid)
+        );
     }
 
     #[test]
@@ -215,14 +295,14 @@ mod tests {
             ("exp", json!("never")),
             ("sub", Value::Null),
         ];
-        assert!(verify(&key, &signed(&key, header(&key), |_| {}), NOW).is_ok());
+        assert!(verify::<RunClaims>(&key, &signed(&key, header(&key), |_| {}), NOW).is_ok());
         for (name, value) in changes {
             let token = signed(&key, header(&key), |body| body[name] = value.clone());
-            assert_eq!(verify(&key, &token, NOW), Err(Invalid), "{name}: {value}");
+            assert_eq!(verify::<RunClaims>(&key, &token, NOW), Err(Invalid), "{name}: {value}");
             let token = signed(&key, header(&key), |body| {
                 body.as_object_mut().unwrap().remove(name);
             });
-            assert_eq!(verify(&key, &token, NOW), Err(Invalid), "without {name}");
+            assert_eq!(verify::<RunClaims>(&key, &token, NOW), Err(Invalid), "without {name}");
         }
     }
 
@@ -233,9 +313,26 @@ mod tests {
         let mut body = serde_json::to_value(claims()).unwrap();
         body["sub"] = json!("uid-2");
         let parts: Vec<_> = token.split('.').collect();
-        assert_eq!(verify(&key, &[parts[0], &part(&body), parts[2]].join("."), NOW), Err(Invalid));
+        assert_eq!(
+            verify::<RunClaims>(&key, &[parts[0], &part(&body), parts[2]].join("."), NOW),
+            Err(Invalid)
+        );
         for nonsense in ["", ".", "..", "...", "a.b.c", "é.é.é", &"A".repeat(10_000)] {
-            assert_eq!(verify(&key, nonsense, NOW), Err(Invalid));
+            assert_eq!(verify::<RunClaims>(&key, nonsense, NOW), Err(Invalid));
         }
+    }
+
+    #[test]
+    fn a_person_and_a_run_are_never_mistaken_for_each_other() {
+        let key = key::tests::any();
+        let user = UserClaims::new("anna", true, Uuid::nil(), NOW);
+        let token = issue(&key, &user).unwrap();
+        assert_eq!(verify::<UserClaims>(&key, &token, NOW), Ok(user.clone()));
+        assert_eq!(verify::<RunClaims>(&key, &token, NOW), Err(Invalid));
+        assert_eq!(verify::<UserClaims>(&key, &issue(&key, &claims()).unwrap(), NOW), Err(Invalid));
+        assert_eq!(verify::<UserClaims>(&key, &token, NOW + USER_TOKEN), Err(Invalid));
+        let mut run_audience = user;
+        run_audience.aud = RUN_AUDIENCE.to_owned();
+        assert_eq!(verify::<RunClaims>(&key, &issue(&key, &run_audience).unwrap(), NOW), Err(Invalid));
     }
 }

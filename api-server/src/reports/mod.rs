@@ -124,7 +124,7 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
 
 /// The token says who reports; the path must say the same.
 fn who(intake: &Shared, headers: &HeaderMap, uid: &str, attempt: &str) -> Result<RunClaims, Refusal> {
-    let claims = token::verify(&intake.key, bearer(headers)?, (intake.clock)())
+    let claims = token::verify::<RunClaims>(&intake.key, bearer(headers)?, (intake.clock)())
         .map_err(|_| Refusal::unauthenticated("the deployment token is not valid"))?;
     if claims.sub == uid && claims.attempt.to_string() == attempt {
         Ok(claims)

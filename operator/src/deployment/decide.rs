@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     frozen::{Fault, WantedRun, freeze},
-    inputs, lock,
+    lock,
     plan::Plan,
     service::decide::via,
     world::{Target, Write},
@@ -129,7 +129,7 @@ impl<'a> Pass<'a> {
 
     /// Checks the inputs and freezes what is wanted now.
     fn freeze(&self, service: &Service) -> Result<(crate::frozen::StoredBundle, String), Fault> {
-        let answers = inputs::fill_in(&service.spec.inputs, &self.deployment.spec.inputs)
+        let answers = crds::inputs::fill_in(&service.spec.inputs, &self.deployment.spec.inputs)
             .map_err(|message| Fault { reason: Reason::InvalidInput, message })?;
         let wanted = self.observed.wanted.clone().unwrap_or_else(|| {
             Err(Fault { reason: Reason::SourceNotFound, message: "the source was not read".into() })
@@ -489,10 +489,11 @@ impl<'a> Pass<'a> {
 fn requested_by(service: &Service, deployment: &Deployment) -> RequestedBy {
     let (via, trigger) = via(service, deployment);
     let name = match via {
-        Via::Change => "fastDeploy",
-        Via::Kubectl => "someone with kubectl",
+        Via::Change => "fastDeploy".to_owned(),
+        Via::Kubectl => "someone with kubectl".to_owned(),
+        Via::Dashboard => names::requester(deployment.annotations()).unwrap_or_default().to_owned(),
     };
-    RequestedBy { name: name.into(), via, trigger }
+    RequestedBy { name, via, trigger }
 }
 
 /// Unused seconds are no reason to wait: the grace of the pod must fit into the patience for it.

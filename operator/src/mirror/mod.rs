@@ -3,7 +3,6 @@
 //! wait, too, and are taken up again with a full list.
 
 mod batch;
-mod row;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -20,6 +19,7 @@ use kube::{
 use store::{
     PgPool,
     mirror::{self, Kind, Row},
+    rows,
     sqlx::types::Uuid,
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
@@ -41,8 +41,8 @@ pub async fn run(client: Client, pool: Option<PgPool>, ready: Ready) {
     let Some(pool) = pool else { return std::future::pending().await };
     loop {
         let (tell, heard) = mpsc::channel(BATCH);
-        let services = listen::<Service>(client.clone(), Kind::Service, row::service, tell.clone());
-        let deployments = listen::<Deployment>(client.clone(), Kind::Deployment, row::deployment, tell);
+        let services = listen::<Service>(client.clone(), Kind::Service, rows::service, tell.clone());
+        let deployments = listen::<Deployment>(client.clone(), Kind::Deployment, rows::deployment, tell);
         let writer = Writer {
             client: client.clone(),
             pool: pool.clone(),

@@ -15,7 +15,6 @@ use kube::ResourceExt;
 use super::{conditions, history};
 use crate::{
     frozen::{self, Fault, WantedRun},
-    inputs,
     lock::{self, Over},
     plan::Plan,
     world::{Target, Write},
@@ -288,7 +287,7 @@ fn automatic_run(
         return Automatic::Coming;
     }
     let live = status.live.as_ref().map(|live| &live.inputs);
-    match inputs::automatic(&service.spec.inputs, live) {
+    match crds::inputs::automatic(&service.spec.inputs, live) {
         Err(input) => Automatic::InputRequired(input),
         Ok(inputs) => {
             let mut deployment = Deployment::new(
@@ -367,6 +366,7 @@ pub fn via(service: &Service, deployment: &Deployment) -> (Via, Option<String>) 
         {
             (Via::Change, Some(trigger.clone()))
         }
+        _ if names::requester(deployment.annotations()).is_some() => (Via::Dashboard, None),
         _ => (Via::Kubectl, None),
     }
 }

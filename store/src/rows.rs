@@ -1,12 +1,12 @@
-//! What of an object is kept in PostgreSQL. Pure. What nobody needs to see, and what would be large, is
+//! What of an object is kept in PostgreSQL. Pure; the same for the mirror and for whoever has just made one. What nobody needs to see, and what would be large, is
 //! left out: the playbook's files, variables, the inventory.
 
+use crate::mirror::{Row, Run};
 use crds::{Deployment, Service};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
-use store::mirror::{Row, Run};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 

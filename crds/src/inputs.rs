@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::service::{Input, InputType};
+use crate::service::{Input, InputType};
 use serde_json::{Value, json};
 
 /// Checks answers against the form and fills in defaults. The sentence says what to write instead.
@@ -125,7 +125,7 @@ pub fn check(input: &Input, value: &Value) -> Result<(), String> {
 }
 
 fn brief(text: &str) -> String {
-    crds::conditions::shorten(text, 60)
+    crate::conditions::shorten(text, 60)
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! Who may do what: Kubernetes RBAC says it, for the page as for kubectl. Cluster-wide is asked
+//! first, then the namespace, then the single object. What was answered is remembered for a minute,
+//! or until somebody changes a role; who asks for the same at the same time waits for one answer.
+
+pub mod roles;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::names::GROUP;
+use moka::future::Cache;
+use store::read::{Namespaces, Snapshot};
+
+use crate::api::cluster::Cluster;
+use crate::api::problem::Problem;
+use crate::people::Person;
+
+/// How long an answer counts, if nobody says that roles have changed.
+const REMEMBERED: Duration = Duration::from_mins(1);
+/// Answers that are remembered: bounds the memory (about 200 bytes each).
+const ANSWERS: u64 = 50_000;
+
+/// A question to Kubernetes' authorizer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ask {
+    /// `get`, `list`, `deploy`, `cancel`.
+    pub verb: &'static str,
+    /// `services` or `deployments`, of our group.
+    pub resource: &'static str,
+    /// None: every namespace.
+    pub namespace: Option<String>,
+    /// None: every object.
+    pub name: Option<String>,
+}
+
+/// One who asks, as Kubernetes knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// `fastdeploy:anna`.
+    pub user: String,
+    /// `fastdeploy:users`, and of administrators `fastdeploy:admins`.
+    pub groups: Vec<&'static str>,
+}
+
+/// Answers, remembered.
+#[derive(Clone)]
+pub struct Access {
+    cluster: Arc<dyn Cluster>,
+    known: Cache<(Subject, Ask), bool>,
+}
+
+impl Access {
+    /// Asks this cluster.
+    pub fn new(cluster: Arc<dyn Cluster>) -> Self {
+        let known = Cache::builder().max_capacity(ANSWERS).time_to_live(REMEMBERED).build();
+        Self { cluster, known }
+    }
+
+    /// A role has changed.
+    pub fn forget(&self) {
+        self.known.invalidate_all();
+    }
+
+    /// Whether somebody may do this to this object.
+    pub async fn may(
+        &self,
+        who: &Person,
+        verb: &'static str,
+        resource: &'static str,
+        (namespace, name): (&str, &str),
+    ) -> Result<bool, Problem> {
+        let everywhere = Ask { verb, resource, namespace: None, name: None };
+        let here = Ask { namespace: Some(namespace.to_owned()), ..everywhere.clone() };
+        let this = Ask { name: Some(name.to_owned()), ..here.clone() };
+        for ask in [everywhere, here, this] {
+            if self.answer(who, ask).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same, as a refusal in words.
+    pub async fn must(
+        &self,
+        who: &Person,
+        verb: &'static str,
+        resource: &'static str,
+        of: (&str, &str),
+    ) -> Result<(), Problem> {
+        if self.may(who, verb, resource, of).await? {
+            return Ok(());
+        }
+        let (namespace, name) = of;
+        Err(Problem::forbidden(format!(
+            "You may not do this to {name}. It takes the verb \"{verb}\" on {resource}.{GROUP} in the namespace \
+             {namespace} (ClusterRole fastdeploy-deployer has it); somebody who looks after the cluster can give it to you."
+        )))
+    }
+
+    /// Where somebody may see all Services.
+    pub async fn namespaces(&self, who: &Person, snapshot: &mut Snapshot) -> Result<Namespaces, Problem> {
+        if self.answer(who, list(None)).await? {
+            return Ok(Namespaces::All);
+        }
+        let mut allowed = Vec::new();
+        for namespace in snapshot.namespaces().await? {
+            if self.answer(who, list(Some(&namespace))).await? {
+                allowed.push(namespace);
+            }
+        }
+        Ok(Namespaces::Only(allowed))
+    }
+
+    /// Whether somebody may see all Services of this namespace.
+    pub async fn sees(&self, who: &Person, namespace: &str) -> Result<bool, Problem> {
+        Ok(self.answer(who, list(None)).await? || self.answer(who, list(Some(namespace))).await?)
+    }
+
+    async fn answer(&self, who: &Person, ask: Ask) -> Result<bool, Problem> {
+        let subject = who.subject();
+        let key = (subject, ask);
+        if let Some(known) = self.known.get(&key).await {
+            return Ok(known);
+        }
+        let (subject, ask) = key.clone();
+        let cluster = Arc::clone(&self.cluster);
+        let answer = self.known.try_get_with(key, async move { cluster.allowed(&subject, &ask).await });
+        answer.await.map_err(|error: Arc<_>| {
+            Problem::unavailable("Kubernetes does not answer, try again in a moment.", error)
+        })
+    }
+}
+
+fn list(namespace: Option<&str>) -> Ask {
+    Ask { verb: "list", resource: "services", namespace: namespace.map(ToOwned::to_owned), name: None }
+}

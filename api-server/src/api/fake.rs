@@ -1,0 +1,222 @@
+//! For tests: a cluster in memory that knows Services, Deployments and who may do what; and the API
+//! before it, as people see it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use crds::deployment::Cancel;
+use crds::{Deployment, Service};
+use futures::future::BoxFuture;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use store::PgPool;
+use store::{mirror, rows};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::App;
+use super::cluster::{Cluster, Created};
+use crate::access::{Ask, Subject};
+use crate::claim::cluster::{Answer, Unavailable};
+use crate::claim::fake::NOW;
+use crate::identity::key::{self, SigningKey};
+use crate::identity::token::{self, UserClaims};
+use crate::router;
+
+#[derive(Default)]
+pub(crate) struct World {
+    /// Who, verb, resource, namespace or `*`, name or `*`.
+    pub grants: Vec<[String; 5]>,
+    pub services: BTreeMap<String, Service>,
+    pub deployments: BTreeMap<String, Deployment>,
+    pub asked: usize,
+    pub away: bool,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Fake(Arc<Mutex<World>>);
+
+impl Fake {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `anna deploy services team blog`
+    pub(crate) fn grant(&self, words: &str) {
+        let words: Vec<String> = words.split(' ').map(ToOwned::to_owned).collect();
+        self.world().grants.push(words.try_into().unwrap());
+    }
+
+    fn answer<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce(&mut World) -> T,
+    ) -> BoxFuture<'static, Answer<T>> {
+        let mut world = self.world();
+        let answer = if world.away {
+            let source = kube::Error::ReadEvents(std::io::Error::other("connection refused"));
+            Err(Unavailable { what: "ask", source })
+        } else {
+            Ok(answer(&mut world))
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+impl Cluster for Fake {
+    fn allowed<'a>(&'a self, who: &'a Subject, ask: &'a Ask) -> BoxFuture<'a, Answer<bool>> {
+        self.answer(|world| {
+            world.asked += 1;
+            let is = |wanted: &str, found: Option<&str>| wanted == found.unwrap_or("*");
+            world.grants.iter().any(|[user, verb, resource, namespace, name]| {
+                (format!("fastdeploy:{user}") == who.user || who.groups.contains(&user.as_str()))
+                    && verb == ask.verb
+                    && resource == ask.resource
+                    && is(namespace, ask.namespace.as_deref())
+                    && is(name, ask.name.as_deref())
+            })
+        })
+    }
+
+    fn service<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Service>>> {
+        self.answer(|world| world.services.get(name).cloned())
+    }
+
+    fn deployment<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Deployment>>> {
+        self.answer(|world| world.deployments.get(name).cloned())
+    }
+
+    fn create<'a>(&'a self, _: &'a str, deployment: &'a Deployment) -> BoxFuture<'a, Answer<Created>> {
+        self.answer(|world| {
+            if world.deployments.contains_key(&deployment.name_any()) {
+                return Created::Exists;
+            }
+            let mut made = deployment.clone();
+            let uid = Uuid::from_u128(1_000 + world.deployments.len() as u128);
+            made.metadata.uid = Some(uid.to_string());
+            made.metadata.resource_version = Some("500".into());
+            made.metadata.creation_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW));
+            world.deployments.insert(made.name_any(), made.clone());
+            Created::New(Box::new(made))
+        })
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        how: Cancel,
+    ) -> BoxFuture<'a, Answer<Option<Deployment>>> {
+        self.answer(|world| {
+            let there = world.deployments.get_mut(&deployment.name_any())?;
+            there.spec.cancel = Some(how);
+            let version: u64 = there.resource_version().unwrap_or_default().parse().unwrap_or(0);
+            there.metadata.resource_version = Some((version + 1).to_string());
+            Some(there.clone())
+        })
+    }
+}
+
+/// The API on this database, without a page.
+pub(crate) struct Site {
+    pub app: App,
+    pub fake: Fake,
+    pub pool: PgPool,
+    pub key: SigningKey,
+    router: Router,
+}
+
+impl Site {
+    pub(crate) fn on(pool: &PgPool) -> Self {
+        let (fake, key) = (Fake::default(), key::tests::any());
+        let app = App::new(Arc::new(fake.clone()), key.clone(), || NOW, Some(pool.clone()), true);
+        let router = router::people(app.clone(), None);
+        Self { app, fake, pool: pool.clone(), key, router }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub(crate) fn token(&self, name: &str) -> String {
+        token::issue(&self.key, &UserClaims::new(name, name == "admin", Uuid::nil(), NOW)).unwrap()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 8 << 20).await.unwrap();
+        (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    pub(crate) async fn get(&self, who: &str, path: &str) -> (u16, Value) {
+        let request = Request::get(format!("/api/v1{path}"));
+        let request = request.header("authorization", format!("Bearer {}", self.token(who)));
+        let (status, _, body) = self.send(request.body(Body::empty()).unwrap()).await;
+        (status.as_u16(), body)
+    }
+
+    pub(crate) async fn post(&self, who: &str, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
+        let mut request = Request::post(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {}", self.token(who)))
+            .header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let (status, _, body) = self.send(request.body(Body::from(body.to_string())).unwrap()).await;
+        (status.as_u16(), body)
+    }
+
+    /// A Service, in the cluster and in the mirror.
+    pub(crate) async fn service(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: i64,
+        spec: Value,
+        status: Value,
+    ) {
+        let mut whole = json!({"source": {"inline": {"deploy.yml": "x"}}, "playbook": "deploy.yml", "inventory": {"local": true}});
+        for (key, value) in spec.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let uid = uid_of(namespace, name);
+        let service: Service = serde_json::from_value(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version.to_string()},
+            "spec": whole, "status": status,
+        }))
+        .unwrap();
+        self.fake.world().services.insert(name.to_owned(), service.clone());
+        self.mirror(&rows::service(&service).unwrap()).await;
+    }
+
+    /// A Deployment, in the cluster and in the mirror.
+    pub(crate) async fn deployment(&self, service: &str, n: u128, status: Value) -> Uuid {
+        let uid = Uuid::from_u128(n);
+        let deployment: Deployment = serde_json::from_value(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment",
+            "metadata": {"name": format!("{service}-{n}"), "namespace": "team", "uid": uid,
+                "resourceVersion": (100 + n).to_string(), "creationTimestamp": format!("2027-01-15T08:00:{n:02}Z")},
+            "spec": {"service": service}, "status": status,
+        }))
+        .unwrap();
+        self.fake.world().deployments.insert(deployment.name_any(), deployment.clone());
+        self.mirror(&rows::deployment(&deployment).unwrap()).await;
+        uid
+    }
+
+    pub(crate) async fn mirror(&self, row: &mirror::Row) {
+        let epoch = mirror::epoch(&self.pool).await.unwrap();
+        mirror::upsert(&self.pool, epoch, std::slice::from_ref(row)).await.unwrap();
+    }
+}
+
+/// The same for the same name.
+fn uid_of(namespace: &str, name: &str) -> Uuid {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(format!("{namespace}/{name}"));
+    Uuid::from_slice(&hash[..16]).unwrap()
+}

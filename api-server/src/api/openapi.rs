@@ -1,0 +1,52 @@
+//! The contract, generated: `openapi.json` beside this crate is this, and the page's types come from it.
+
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use super::{deployments, output, problem, services};
+use crate::people::session;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "fastDeploy",
+        description = "Deployments of web applications with Ansible, run by Kubernetes. Sign in at /session, send the token as bearer. Every answer says with `cursor` where in the stream of changes it is true; the WebSocket /api/v1/ws goes on from there (docs/websocket.md).",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/api/v1")),
+    paths(
+        session::sign_in, session::refresh, session::sign_out, services::list, services::one, deployments::list,
+        deployments::start, deployments::one, deployments::cancel, output::read,
+    ),
+    components(schemas(problem::Problem)),
+    modifiers(&Bearer),
+    security(("bearer" = []))
+)]
+struct Contract;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+/// As JSON, for people to read.
+pub fn json() -> String {
+    let contract = Contract::openapi();
+    let mut text = contract.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_committed_is_what_is_served() {
+        let committed = include_str!("../../openapi.json");
+        assert!(committed == super::json(), "api-server/openapi.json is stale: run make generate");
+    }
+}

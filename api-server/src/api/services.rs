@@ -1,0 +1,130 @@
+//! `/api/v1/services`.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use store::read::{ServiceRow, Snapshot, TickRow};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::view::{self, Deployment, Service};
+use super::{App, Path, Query, bounded};
+use crate::people::Person;
+
+/// Most Services on a page.
+const MAX_PAGE: i64 = 200;
+
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// At most so many, 1 to 200. Default: 100.
+    pub limit: Option<i64>,
+    /// `next` of the page before.
+    pub after: Option<String>,
+}
+
+/// Services by team and name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServicePage {
+    /// Where in the stream of changes this is true: subscribe from here.
+    pub cursor: String,
+    /// `after` of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<String>,
+    /// Of this page.
+    pub items: Vec<Service>,
+}
+
+/// One Service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServiceAnswer {
+    /// Where in the stream of changes this is true: subscribe from here.
+    pub cursor: String,
+    /// It.
+    pub service: Service,
+    /// What you may do.
+    pub may: ServiceMay,
+}
+
+/// What somebody may do with a Service.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ServiceMay {
+    /// Start a run.
+    pub deploy: bool,
+}
+
+/// The Services that you may see.
+#[utoipa::path(get, path = "/services", tag = "services", operation_id = "listServices", params(Page),
+    responses((status = 200, body = ServicePage), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn list(
+    State(app): State<App>,
+    who: Person,
+    Query(Page { limit, after }): Query<Page>,
+) -> Result<Json<ServicePage>, Problem> {
+    let limit = bounded("limit", limit, 100, MAX_PAGE)?;
+    let after = after.as_deref().map(|after| {
+        after
+            .split_once('/')
+            .ok_or_else(|| Problem::bad_request("after: write what `next` of the page before says."))
+    });
+    let after = after.transpose()?;
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let of = app.access.namespaces(&who, &mut snapshot).await?;
+    let mut rows = snapshot.services(&of, after, limit + 1).await?;
+    let more = rows.len() as i64 > limit;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| format!("{}/{}", last.namespace, last.name));
+    let items = load(&mut snapshot, &rows).await?;
+    Ok(Json(ServicePage { cursor: snapshot.position.to_string(), next, items }))
+}
+
+/// One Service.
+#[utoipa::path(get, path = "/services/{namespace}/{name}", tag = "services", operation_id = "getService",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = ServiceAnswer), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn one(
+    State(app): State<App>,
+    who: Person,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<ServiceAnswer>, Problem> {
+    let of = (namespace.as_str(), name.as_str());
+    visible(&app, &who, of).await?;
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let row = snapshot.service(&namespace, &name).await?.ok_or_else(|| Problem::not_found("service"))?;
+    let service = load(&mut snapshot, std::slice::from_ref(&row)).await?.pop();
+    let service = service.ok_or_else(|| Problem::not_found("service"))?;
+    let may = ServiceMay { deploy: app.access.may(&who, "deploy", "services", of).await? };
+    Ok(Json(ServiceAnswer { cursor: snapshot.position.to_string(), service, may }))
+}
+
+/// What one may not see is not there.
+pub(crate) async fn visible(app: &App, who: &Person, of: (&str, &str)) -> Result<(), Problem> {
+    if app.access.may(who, "get", "services", of).await? {
+        Ok(())
+    } else {
+        Err(Problem::not_found("service"))
+    }
+}
+
+/// With their runs.
+pub(crate) async fn load(snapshot: &mut Snapshot, rows: &[ServiceRow]) -> Result<Vec<Service>, Problem> {
+    let uids: Vec<Uuid> = rows.iter().flat_map(view::named_runs).collect();
+    let runs = snapshot.deployments_by_uid(&uids).await?;
+    let runs: HashMap<Uuid, Deployment> =
+        runs.iter().filter_map(|row| Some((row.uid, view::deployment(row)?))).collect();
+    let mut ticks: HashMap<(String, String), Vec<TickRow>> = HashMap::new();
+    for (namespace, name, tick) in snapshot.ticks(rows, view::TICKS as i64).await? {
+        ticks.entry((namespace, name)).or_default().push(tick);
+    }
+    let services = rows.iter().filter_map(|row| {
+        let ticks = ticks.remove(&(row.namespace.clone(), row.name.clone())).unwrap_or_default();
+        view::service(row, ticks, &runs)
+    });
+    Ok(services.collect())
+}

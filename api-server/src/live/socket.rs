@@ -1,0 +1,334 @@
+//! `/api/v1/ws`: one small task per socket writes, one per topic follows. A browser that does not
+//! take what it is sent is cut off with a reason; it never holds up others.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use jiff::Timestamp;
+use store::read::{Position, Snapshot};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use uuid::Uuid;
+
+use super::changes::{self, Of};
+use super::message::{FromServer, ToServer};
+use super::runs::{self, Cursor, Place, What};
+use crate::api::problem::Problem;
+use crate::api::{App, deployments, services};
+use crate::people::Person;
+
+/// Sockets of this process.
+const SOCKETS: usize = 10_000;
+/// Topics of one socket.
+const TOPICS: usize = 50;
+/// Bytes of a message from a browser.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// For the first message.
+const SIGN_IN: Duration = Duration::from_secs(10);
+/// Between two pings.
+const PING: Duration = Duration::from_secs(20);
+/// Nothing came for so long, not even an answer to a ping: it is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// For one message to leave.
+pub(super) const SLOW: Duration = Duration::from_secs(10);
+/// Messages that wait to leave; whoever follows a topic waits, too.
+const QUEUE: usize = 64;
+/// Before what failed is followed again by itself.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The token has ended.
+const SIGNED_OUT: u16 = 4000;
+/// It does not take what it is sent.
+const TOO_SLOW: u16 = 4001;
+/// The first message was not a sign-in.
+const NOT_SIGNED_IN: u16 = 4002;
+/// This process is stopping.
+const GOING_AWAY: u16 = 1001;
+/// Not a message that we know.
+const UNSUPPORTED: u16 = 1003;
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Why a topic is followed no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// What the browser knows is of another database, or too old.
+    Reset,
+}
+
+/// To the socket's writer.
+#[derive(Clone, Debug)]
+pub struct Out(mpsc::Sender<String>);
+
+impl Out {
+    /// Waits until there is room. Once the socket is gone, so is whoever follows for it.
+    pub async fn send(&self, text: String) {
+        let _ = self.0.send(text).await;
+    }
+}
+
+/// One of [`SOCKETS`].
+struct Seat;
+
+impl Seat {
+    fn take() -> Option<Self> {
+        let there = OPEN.fetch_add(1, Ordering::Relaxed);
+        let seat = Self;
+        (there < SOCKETS).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Opens a socket.
+pub async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
+    let Some(seat) = Seat::take() else {
+        return Problem::unavailable("Too many pages are open here, try again.", "too many sockets")
+            .into_response();
+    };
+    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+        let _seat = seat;
+        let (sink, stream) = socket.split();
+        Box::pin(serve(app, sink, stream)).await;
+    })
+}
+
+async fn serve(app: App, mut sink: SplitSink<WebSocket, Message>, mut stream: SplitStream<WebSocket>) {
+    let first = timeout(SIGN_IN, next_text(&mut stream)).await.ok().flatten();
+    let person = first.and_then(|text| match serde_json::from_str(&text) {
+        Ok(ToServer::SignIn { token }) => Some(Person::of_token(&app.key, &token, (app.clock)())),
+        _ => None,
+    });
+    let person = match person {
+        Some(Some(person)) => person,
+        Some(None) => return close(sink, SIGNED_OUT, "signed out").await,
+        None => return close(sink, NOT_SIGNED_IN, "the first message must be signIn").await,
+    };
+    let (out, queue) = mpsc::channel(QUEUE);
+    let ready = FromServer::Ready { user: &person.name, expires_at: person.expires_at };
+    let out = Out(out);
+    out.send(ready.text()).await;
+    let closing = app.hub.0.closing.subscribe();
+    let mut session = Session { app, person, out, topics: HashMap::new() };
+    let (code, reason) = session.run(&mut sink, &mut stream, queue, closing).await;
+    session.topics.values().for_each(AbortHandle::abort);
+    if let Some(code) = code {
+        close(sink, code, reason).await;
+    }
+}
+
+async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
+    loop {
+        match stream.next().await? {
+            Ok(Message::Text(text)) => return Some(text.as_str().to_owned()),
+            Ok(Message::Ping(_) | Message::Pong(_)) => {}
+            _ => return None,
+        }
+    }
+}
+
+async fn close(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: &'static str) {
+    let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+    let _ = timeout(PAUSE, sink.send(frame)).await;
+    let _ = timeout(PAUSE, sink.close()).await;
+}
+
+struct Session {
+    app: App,
+    person: Person,
+    out: Out,
+    topics: HashMap<String, AbortHandle>,
+}
+
+impl Session {
+    /// Until the socket ends: with a code, if it is ours to say why.
+    async fn run(
+        &mut self,
+        sink: &mut SplitSink<WebSocket, Message>,
+        stream: &mut SplitStream<WebSocket>,
+        mut queue: mpsc::Receiver<String>,
+        mut closing: tokio::sync::watch::Receiver<bool>,
+    ) -> (Option<u16>, &'static str) {
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        let ended = tokio::time::sleep(self.left());
+        tokio::pin!(ended);
+        loop {
+            let message = tokio::select! {
+                message = stream.next() => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => {
+                            let Ok(message) = serde_json::from_str(text.as_str()) else {
+                                return (Some(UNSUPPORTED), "not a message of this protocol");
+                            };
+                            match self.take(message).await {
+                                Ok(Some(answer)) => Message::text(answer),
+                                Ok(None) => continue,
+                                Err(signed_out) => return (Some(SIGNED_OUT), signed_out),
+                            }
+                        }
+                        Some(Ok(Message::Binary(_))) => return (Some(UNSUPPORTED), "send text"),
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return (None, ""),
+                    }
+                }
+                Some(text) = queue.recv() => Message::text(text),
+                _ = ping.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return (None, "");
+                    }
+                    Message::Ping(axum::body::Bytes::new())
+                }
+                () = &mut ended => {
+                    // Renewed meanwhile?
+                    if self.left().is_zero() {
+                        return (Some(SIGNED_OUT), "signed out");
+                    }
+                    ended.as_mut().reset(Instant::now() + self.left());
+                    continue;
+                }
+                () = async { drop(closing.wait_for(|closing| *closing).await) } => {
+                    return (Some(GOING_AWAY), "this server is stopping");
+                }
+            };
+            match timeout(SLOW, sink.send(message)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return (None, ""),
+                Err(_) => return (Some(TOO_SLOW), "too slow"),
+            }
+        }
+    }
+
+    /// Until the token ends.
+    fn left(&self) -> Duration {
+        let left = self.person.expires_at.duration_since((self.app.clock)());
+        Duration::try_from(left).unwrap_or_default()
+    }
+
+    async fn take(&mut self, message: ToServer) -> Result<Option<String>, &'static str> {
+        match message {
+            ToServer::SignIn { token } | ToServer::Renew { token } => {
+                let renewed = Person::of_token(&self.app.key, &token, (self.app.clock)());
+                let renewed =
+                    renewed.filter(|renewed| renewed.name == self.person.name).ok_or("signed out")?;
+                let expires_at: Timestamp = renewed.expires_at;
+                self.person = renewed;
+                Ok(Some(FromServer::Renewed { expires_at }.text()))
+            }
+            ToServer::Ping {} => Ok(Some(FromServer::Pong.text())),
+            ToServer::Unsubscribe { topic } => {
+                self.topics.remove(&topic).inspect(AbortHandle::abort);
+                Ok(None)
+            }
+            ToServer::Subscribe { topic, after, run_after } => {
+                self.topics.remove(&topic).inspect(AbortHandle::abort);
+                self.topics.retain(|_, task| !task.is_finished());
+                if self.topics.len() >= TOPICS {
+                    let detail = "A page follows at most 50 topics.";
+                    return Ok(Some(FromServer::Refused { topic: &topic, reason: "TooMany", detail }.text()));
+                }
+                let (app, who, out) = (self.app.clone(), self.person.clone(), self.out.clone());
+                let name = topic.clone();
+                let task = tokio::spawn(async move {
+                    follow(&app, &who, &topic, &after, run_after.as_deref(), &out).await;
+                });
+                self.topics.insert(name, task.abort_handle());
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Follows a topic, and says why if it ends.
+async fn follow(app: &App, who: &Person, topic: &str, after: &str, run_after: Option<&str>, out: &Out) {
+    match topic_of(app, who, topic, after, run_after, out).await {
+        Ok(Ended::Reset) => out.send(FromServer::Reset { topic }.text()).await,
+        // It goes on from what the page has then.
+        Err(problem) if problem.status.is_server_error() => {
+            tokio::time::sleep(PAUSE).await;
+            out.send(FromServer::Reset { topic }.text()).await;
+        }
+        Err(Problem { reason, detail, .. }) => {
+            out.send(FromServer::Refused { topic, reason, detail: &detail }.text()).await;
+        }
+    }
+}
+
+async fn topic_of(
+    app: &App,
+    who: &Person,
+    topic: &str,
+    after: &str,
+    run_after: Option<&str>,
+    out: &Out,
+) -> Result<Ended, Problem> {
+    let pool = app.pool()?;
+    let parts: Vec<&str> = topic.split('/').collect();
+    let (of, run) = match parts.as_slice() {
+        ["services"] => (Of::Services, None),
+        ["services", namespace, name] => {
+            services::visible(app, who, (namespace, name)).await?;
+            (Of::Service { namespace: (*namespace).to_owned(), name: (*name).to_owned() }, None)
+        }
+        ["deployments", uid] => (deployment(app, who, uid).await?, Some(What::Events)),
+        ["deployments", uid, "output"] => (deployment(app, who, uid).await?, Some(What::Output)),
+        _ => return Err(Problem::not_found("topic")),
+    };
+    // A cursor that cannot be read is one of another time.
+    let epoch = Snapshot::begin(pool).await?.position.epoch;
+    let place = |text: &str| text.parse::<Cursor>().ok().filter(|cursor| cursor.epoch == epoch);
+    let subscribed = FromServer::Subscribed { topic }.text();
+    let (hub, access) = (&app.hub, &app.access);
+    match (of, run) {
+        (of @ Of::Deployment { uid, .. }, Some(What::Output)) => {
+            let Some(after) = place(after) else { return Ok(Ended::Reset) };
+            out.send(subscribed).await;
+            runs::follow(hub, pool, (access, who, &of), (topic, uid, What::Output), after, out).await
+        }
+        (of @ Of::Deployment { uid, .. }, _) => {
+            let Some(changes_after) = after.parse::<Position>().ok().filter(|at| at.epoch == epoch) else {
+                return Ok(Ended::Reset);
+            };
+            let run_after = match run_after {
+                Some(text) => match place(text) {
+                    Some(after) => after,
+                    None => return Ok(Ended::Reset),
+                },
+                None => Cursor { epoch, place: Place::START },
+            };
+            out.send(subscribed).await;
+            let events =
+                runs::follow(hub, pool, (access, who, &of), (topic, uid, What::Events), run_after, out);
+            let changes = changes::follow(hub, pool, access, who, (topic, &of), changes_after, out);
+            tokio::select! {
+                ended = events => ended,
+                ended = changes => ended,
+            }
+        }
+        (of, _) => {
+            let Ok(after) = after.parse::<Position>() else { return Ok(Ended::Reset) };
+            out.send(subscribed).await;
+            changes::follow(hub, pool, access, who, (topic, &of), after, out).await
+        }
+    }
+}
+
+async fn deployment(app: &App, who: &Person, uid: &str) -> Result<Of, Problem> {
+    let uid: Uuid = uid.parse().map_err(|_| Problem::not_found("deployment"))?;
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let row = deployments::find(app, who, &mut snapshot, uid).await?;
+    Ok(Of::Deployment { uid, namespace: row.namespace, name: row.name })
+}

@@ -1,0 +1,137 @@
+//! `/api/v1/session`: sign in, stay signed in, sign out.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use store::{sessions, users};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{cookie, password};
+use crate::api::problem::Problem;
+use crate::api::{App, Body};
+use crate::identity::token::{self, USER_TOKEN, UserClaims};
+
+/// Longest name of an account.
+const MAX_NAME: usize = 64;
+
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// Name of the account.
+    name: String,
+    /// Its password.
+    password: String,
+}
+
+/// Somebody is signed in.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Bearer of every other request; ten minutes.
+    token: String,
+    /// When the token ends: refresh before.
+    expires_at: Timestamp,
+    /// Who.
+    user: Account,
+}
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Account {
+    /// Its name.
+    name: String,
+    /// May do everything with our objects.
+    admin: bool,
+}
+
+/// Sign in with name and password. Sets the cookie that [`refresh`] wants.
+#[utoipa::path(post, path = "/session", tag = "session", operation_id = "signIn",
+    request_body = SignIn,
+    responses(
+        (status = 200, body = Session),
+        (status = 401, description = "WrongPassword", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "TooManyTries", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn sign_in(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Body(SignIn { name, password }): Body<SignIn>,
+) -> Result<Response, Problem> {
+    cookie::same_site(&headers)?;
+    let wrong =
+        || Problem::new(StatusCode::UNAUTHORIZED, "WrongPassword", "The name or the password is wrong.");
+    if name.len() > MAX_NAME || password.len() > password::MAX {
+        return Err(wrong());
+    }
+    let pool = app.pool()?;
+    let user = users::by_name(pool, &name).await?.filter(|user| !user.disabled);
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let right = app.passwords.check(&name, password, hash).await?;
+    let Some(user) = user.filter(|_| right) else {
+        tracing::info!(user.name = name, "a sign-in as {name} was refused");
+        return Err(wrong());
+    };
+    let family = Uuid::new_v4();
+    let (shown, hash) = new_token();
+    let token = sessions::Token { hash: &hash, expires_at: (app.clock)() + cookie::LASTS };
+    sessions::start(pool, user.id, family, token).await?;
+    tracing::info!(user.name = name, "{name} signed in");
+    answer(&app, &name, user.admin, family, &shown)
+}
+
+/// A new token for the one that ends, by the cookie; the cookie is replaced, too.
+#[utoipa::path(post, path = "/session/refresh", tag = "session", operation_id = "refresh",
+    responses(
+        (status = 200, body = Session),
+        (status = 401, description = "SignedOut", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub async fn refresh(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    cookie::same_site(&headers)?;
+    let old = cookie::read(&headers).ok_or_else(Problem::signed_out)?;
+    let (shown, hash) = new_token();
+    let now = (app.clock)();
+    let token = sessions::Token { hash: &hash, expires_at: now + cookie::LASTS };
+    let owner = sessions::replace(app.pool()?, &digest(old), token, now).await?;
+    let owner = owner.ok_or_else(Problem::signed_out)?;
+    answer(&app, &owner.name, owner.admin, owner.family, &shown)
+}
+
+/// Sign out: no token of this sign-in can be refreshed any more.
+#[utoipa::path(delete, path = "/session", tag = "session", operation_id = "signOut",
+    responses((status = 204, description = "signed out")))]
+pub async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    cookie::same_site(&headers)?;
+    if let Some(token) = cookie::read(&headers) {
+        sessions::end(app.pool()?, &digest(token)).await?;
+    }
+    let cookie = cookie::clear(app.secure).map(|cookie| (header::SET_COOKIE, cookie));
+    Ok((StatusCode::NO_CONTENT, cookie.into_iter().collect::<HeaderMap>()).into_response())
+}
+
+fn answer(app: &App, name: &str, admin: bool, family: Uuid, shown: &str) -> Result<Response, Problem> {
+    let now = (app.clock)();
+    let claims = UserClaims::new(name, admin, family, now);
+    let token = token::issue(&app.key, &claims)
+        .map_err(|error| Problem::unavailable("The token could not be signed, try again.", error))?;
+    let session =
+        Session { token, expires_at: now + USER_TOKEN, user: Account { name: name.to_owned(), admin } };
+    let cookie = cookie::set(shown, app.secure).map(|cookie| (header::SET_COOKIE, cookie));
+    Ok((cookie.into_iter().collect::<HeaderMap>(), Json(session)).into_response())
+}
+
+/// 244 random bits, and what is kept of them.
+fn new_token() -> (String, Vec<u8>) {
+    let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let hash = digest(&token);
+    (token, hash)
+}
+
+fn digest(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}

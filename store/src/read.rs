@@ -1,0 +1,367 @@
+//! What the dashboard reads, all of one answer in one snapshot, with the place in the stream of
+//! changes at which it is true.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use serde_json::Value;
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::events::StoredEvent;
+use crate::runs::Gap;
+
+/// A place in the stream of changes. Opaque to clients: `epoch.seq`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Another database is another epoch.
+    pub epoch: Uuid,
+    /// The last change before this place.
+    pub seq: i64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch.simple(), self.seq)
+    }
+}
+
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (epoch, seq) = text.split_once('.').ok_or(NotAPosition)?;
+        let epoch = epoch.parse().map_err(|_| NotAPosition)?;
+        let seq = seq.parse().ok().filter(|seq| *seq >= 0).ok_or(NotAPosition)?;
+        Ok(Self { epoch, seq })
+    }
+}
+
+/// Not something that we gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor")]
+pub struct NotAPosition;
+
+/// A Service as it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceRow {
+    /// Of the object.
+    pub uid: Uuid,
+    /// For old clients.
+    pub id: i64,
+    /// Where it is.
+    pub namespace: String,
+    /// How it is called.
+    pub name: String,
+    /// The object.
+    pub object: Value,
+    /// No longer in Kubernetes.
+    pub gone: bool,
+}
+
+/// A Deployment as it was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeploymentRow {
+    /// Of the object.
+    pub uid: Uuid,
+    /// For old clients.
+    pub id: i64,
+    /// Where it is.
+    pub namespace: String,
+    /// How it is called.
+    pub name: String,
+    /// Of which Service.
+    pub service: String,
+    /// What people call that Service.
+    pub service_title: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The object.
+    pub object: Value,
+    /// No longer in Kubernetes.
+    pub gone: bool,
+}
+
+/// A run that ended, in short.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TickRow {
+    /// Of the Deployment.
+    pub uid: Uuid,
+    /// `#129`.
+    pub number: Option<i64>,
+    /// How it ended.
+    pub phase: String,
+    /// When Ansible was allowed to start.
+    pub started_at: Option<Timestamp>,
+    /// When it had ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// The last attempt of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// From 1.
+    pub attempt: i32,
+    /// The last event that is stored.
+    pub acked: i64,
+    /// The last line of output that is stored.
+    pub lines: i64,
+    /// What was lost with an earlier database.
+    pub gaps: Vec<Gap>,
+}
+
+/// Which namespaces somebody may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Every one.
+    All,
+    /// These.
+    Only(Vec<String>),
+}
+
+/// Reads that see the same.
+pub struct Snapshot {
+    tx: Transaction<'static, Postgres>,
+    /// Where in the stream of changes.
+    pub position: Position,
+    /// Changes up to this one are forgotten.
+    pub pruned: i64,
+}
+
+impl Snapshot {
+    /// From here on nothing changes. Who only reads needs no commit.
+    pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+        let stream = sqlx::query!("select epoch, last, pruned from stream").fetch_one(&mut *tx).await?;
+        let position = Position { epoch: stream.epoch, seq: stream.last };
+        Ok(Self { tx, position, pruned: stream.pruned })
+    }
+
+    /// Where Services are.
+    pub async fn namespaces(&mut self) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar!(
+            "select distinct namespace from services where gone_at is null order by namespace"
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+    }
+
+    /// Services by namespace and name, behind this one, at most `limit`.
+    pub async fn services(
+        &mut self,
+        of: &Namespaces,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<ServiceRow>> {
+        let (all, only) = match of {
+            Namespaces::All => (true, &[][..]),
+            Namespaces::Only(names) => (false, names.as_slice()),
+        };
+        let (namespace, name) = after.unwrap_or_default();
+        sqlx::query_as!(
+            ServiceRow,
+            r#"select uid, id, namespace, name, object, false as "gone!" from services
+               where gone_at is null and ($1 or namespace = any($2)) and (namespace, name) > ($3, $4)
+               order by namespace, name limit $5"#,
+            all,
+            only,
+            namespace,
+            name,
+            limit
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+    }
+
+    /// The Service of that name.
+    pub async fn service(&mut self, namespace: &str, name: &str) -> sqlx::Result<Option<ServiceRow>> {
+        sqlx::query_as!(
+            ServiceRow,
+            r#"select uid, id, namespace, name, object, false as "gone!" from services
+               where gone_at is null and namespace = $1 and name = $2
+               order by id desc limit 1"#,
+            namespace,
+            name
+        )
+        .fetch_optional(&mut *self.tx)
+        .await
+    }
+
+    /// Those of these Services that are there, by namespace and name.
+    pub async fn services_named(&mut self, names: &[(String, String)]) -> sqlx::Result<Vec<ServiceRow>> {
+        let (namespaces, names): (Vec<String>, Vec<String>) = names.iter().cloned().unzip();
+        sqlx::query_as!(
+            ServiceRow,
+            r#"select distinct on (namespace, name) uid, id, namespace, name, object, false as "gone!" from services
+               where gone_at is null
+                   and (namespace, name) in (select * from unnest($1::text[], $2::text[]))
+               order by namespace, name, id desc"#,
+            &namespaces,
+            &names
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+    }
+
+    /// The last runs of each of these Services that ended, newest first.
+    pub async fn ticks(
+        &mut self,
+        of: &[ServiceRow],
+        each: i64,
+    ) -> sqlx::Result<Vec<(String, String, TickRow)>> {
+        let namespaces: Vec<String> = of.iter().map(|service| service.namespace.clone()).collect();
+        let names: Vec<String> = of.iter().map(|service| service.name.clone()).collect();
+        let rows = sqlx::query!(
+            r#"select s.namespace as "namespace!", s.name as "service!", d.uid, d.number, d.phase as "phase!",
+                   d.started_at, d.finished_at as "finished_at: jiff_sqlx::Timestamp"
+               from unnest($1::text[], $2::text[]) as s (namespace, name)
+               cross join lateral (
+                   select uid, number, phase, created_at, finished_at, object #>> '{status,startedAt}' as started_at
+                   from deployments d
+                   where d.namespace = s.namespace and d.service = s.name and d.finished_at is not null
+                   order by d.created_at desc, d.uid desc limit $3
+               ) d
+               order by d.created_at desc, d.uid desc"#,
+            &namespaces,
+            &names,
+            each
+        );
+        let rows = rows.fetch_all(&mut *self.tx).await?.into_iter().map(|row| {
+            let tick = TickRow {
+                uid: row.uid,
+                number: row.number,
+                phase: row.phase,
+                started_at: row.started_at.and_then(|at| at.parse().ok()),
+                finished_at: row.finished_at.map(jiff_sqlx::Timestamp::to_jiff),
+            };
+            (row.namespace, row.service, tick)
+        });
+        Ok(rows.collect())
+    }
+
+    /// Those of these Deployments that are known.
+    pub async fn deployments_by_uid(&mut self, uids: &[Uuid]) -> sqlx::Result<Vec<DeploymentRow>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
+                   d.object, d.gone_at is not null as "gone!",
+                   (select s.object #>> '{spec,title}' from services s
+                    where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
+               from deployments d where d.uid = any($1)"#,
+            uids
+        );
+        rows.map(DeploymentRow::from).fetch_all(&mut *self.tx).await
+    }
+
+    /// A Service's Deployments, newest first, behind this one, at most `limit`.
+    pub async fn deployments_of(
+        &mut self,
+        namespace: &str,
+        service: &str,
+        after: Option<(Timestamp, Uuid)>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<DeploymentRow>> {
+        let (created_at, uid) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
+        let first = after.is_none();
+        let rows = sqlx::query_as!(
+            Row,
+            r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
+                   d.object, d.gone_at is not null as "gone!",
+                   (select s.object #>> '{spec,title}' from services s
+                    where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
+               from deployments d
+               where d.namespace = $1 and d.service = $2 and ($3 or (d.created_at, d.uid) < ($4, $5))
+               order by d.created_at desc, d.uid desc limit $6"#,
+            namespace,
+            service,
+            first,
+            (if first { Timestamp::UNIX_EPOCH } else { created_at }).to_sqlx() as _,
+            uid,
+            limit
+        );
+        rows.map(DeploymentRow::from).fetch_all(&mut *self.tx).await
+    }
+
+    /// The last attempt of a run that has reported.
+    pub async fn attempt(&mut self, uid: Uuid) -> sqlx::Result<Option<Attempt>> {
+        let row = sqlx::query!(
+            "select attempt, acked, lines from runs where uid = $1 order by attempt desc limit 1",
+            uid
+        );
+        let Some(row) = row.fetch_optional(&mut *self.tx).await? else { return Ok(None) };
+        let gaps = sqlx::query_as!(
+            Gap,
+            "select first_seq as first, last_seq as last from run_gaps
+             where uid = $1 and attempt = $2 order by first_seq",
+            uid,
+            row.attempt
+        );
+        let gaps = gaps.fetch_all(&mut *self.tx).await?;
+        Ok(Some(Attempt { attempt: row.attempt, acked: row.acked, lines: row.lines, gaps }))
+    }
+
+    /// All that happened in an attempt but its output, in order.
+    pub async fn results(&mut self, uid: Uuid, attempt: i32) -> sqlx::Result<Vec<StoredEvent>> {
+        let rows = sqlx::query!(
+            r#"select seq, at as "at: jiff_sqlx::Timestamp", body from run_events
+               where day = (select day from runs where uid = $1 and attempt = $2)
+                   and uid = $1 and attempt = $2 and body ->> 'kind' <> 'output'
+               order by seq"#,
+            uid,
+            attempt
+        );
+        let rows = rows.fetch_all(&mut *self.tx).await?.into_iter();
+        Ok(rows.map(|row| StoredEvent { seq: row.seq, at: row.at.to_jiff(), body: row.body }).collect())
+    }
+
+    /// What changed after `seq`, each object once, in the order of its last change; at most `limit`.
+    pub async fn changed_after(&mut self, seq: i64, limit: i64) -> sqlx::Result<Vec<Change>> {
+        sqlx::query_as!(
+            Change,
+            r#"select seq as "seq!", kind as "kind!", uid as "uid!", namespace as "namespace!", service as "service!"
+               from (select distinct on (uid) * from changes where seq > $1 order by uid, seq desc) as last
+               order by seq limit $2"#,
+            seq,
+            limit
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+    }
+}
+
+/// An object is other than it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub seq: i64,
+    /// `Service` or `Deployment`.
+    pub kind: String,
+    /// Of the object.
+    pub uid: Uuid,
+    /// Where it is.
+    pub namespace: String,
+    /// Its own name, or that of a Deployment's Service.
+    pub service: String,
+}
+
+struct Row {
+    uid: Uuid,
+    id: i64,
+    namespace: String,
+    name: String,
+    service: String,
+    service_title: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+    object: Value,
+    gone: bool,
+}
+
+impl From<Row> for DeploymentRow {
+    fn from(row: Row) -> Self {
+        let Row { uid, id, namespace, name, service, service_title, created_at, object, gone } = row;
+        let created_at = created_at.to_jiff();
+        Self { uid, id, namespace, name, service, service_title, created_at, object, gone }
+    }
+}

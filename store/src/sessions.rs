@@ -1,0 +1,173 @@
+//! Browsers that are signed in. Each refresh replaces the token; a replaced one that is shown again
+//! later ends the whole family: somebody has copied it.
+
+use jiff::{SignedDuration, Timestamp};
+use jiff_sqlx::ToSqlx;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// Two tabs may refresh at once, and an answer may be lost: so long a replaced token still works.
+pub const GRACE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is kept of a refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// SHA-256.
+    pub hash: &'a [u8],
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// Who a session belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Account.
+    pub name: String,
+    /// May do everything with our objects.
+    pub admin: bool,
+    /// All tokens of one sign-in.
+    pub family: Uuid,
+}
+
+/// A browser has signed in.
+pub async fn start(pool: &PgPool, user_id: i64, family: Uuid, token: Token<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with forgotten as (delete from sessions where user_id = $3 and expires_at < now())
+         insert into sessions (token_hash, family, user_id, expires_at) values ($1, $2, $3, $4)",
+        token.hash,
+        family,
+        user_id,
+        token.expires_at.to_sqlx() as _
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Replaces a token by a new one. None: it does not count (any more), nor does any of its family if
+/// it was copied.
+pub async fn replace(
+    pool: &PgPool,
+    hash: &[u8],
+    new: Token<'_>,
+    now: Timestamp,
+) -> sqlx::Result<Option<Owner>> {
+    let mut tx = pool.begin().await?;
+    let found = sqlx::query!(
+        r#"select s.family, s.user_id, s.replaced_at as "replaced_at: jiff_sqlx::Timestamp", u.name, u.admin,
+               s.expires_at > $2 and u.disabled_at is null as "counts!"
+           from sessions s join users u on u.id = s.user_id
+           where s.token_hash = $1 for update of s"#,
+        hash,
+        now.to_sqlx() as _
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let copied = found.replaced_at.is_some_and(|at| at.to_jiff() + GRACE < now);
+    if copied || !found.counts {
+        sqlx::query!("delete from sessions where family = $1", found.family).execute(&mut *tx).await?;
+        tx.commit().await?;
+        return Ok(None);
+    }
+    sqlx::query!(
+        "update sessions set replaced_at = $2 where token_hash = $1 and replaced_at is null",
+        hash,
+        now.to_sqlx() as _
+    )
+    .execute(&mut *tx)
+    .await?;
+    // What was replaced long ago is kept until it would have ended: only so a copy is noticed.
+    sqlx::query!(
+        "insert into sessions (token_hash, family, user_id, expires_at) values ($1, $2, $3, $4)",
+        new.hash,
+        found.family,
+        found.user_id,
+        new.expires_at.to_sqlx() as _
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Some(Owner { name: found.name, admin: found.admin, family: found.family }))
+}
+
+/// The browser that shows this token is signed out, with all of its tokens.
+pub async fn end(pool: &PgPool, hash: &[u8]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from sessions where family = (select family from sessions where token_hash = $1)",
+        hash
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Whether a sign-in still counts and its account may still be used.
+pub async fn counts(pool: &PgPool, family: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from sessions s join users u on u.id = s.user_id
+               where s.family = $1 and u.disabled_at is null) as "exists!""#,
+        family
+    )
+    .fetch_one(pool)
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::users;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn token(hash: &[u8]) -> Token<'_> {
+        Token { hash, expires_at: NOW + SignedDuration::from_hours(24) }
+    }
+
+    async fn signed_in(pool: &PgPool) -> Uuid {
+        users::make_first_admin(pool, "anna", "x").await.unwrap();
+        let anna = users::by_name(pool, "anna").await.unwrap().unwrap();
+        let family = Uuid::from_u128(1);
+        start(pool, anna.id, family, token(b"a")).await.unwrap();
+        family
+    }
+
+    #[sqlx::test]
+    async fn a_token_is_replaced_and_two_tabs_may_do_it_at_once(pool: PgPool) {
+        let family = signed_in(&pool).await;
+        let owner = replace(&pool, b"a", token(b"b"), NOW).await.unwrap().unwrap();
+        assert_eq!((owner.name.as_str(), owner.admin, owner.family), ("anna", true, family));
+        let later = NOW + SignedDuration::from_secs(20);
+        assert!(replace(&pool, b"a", token(b"c"), later).await.unwrap().is_some());
+        assert!(replace(&pool, b"b", token(b"d"), later).await.unwrap().is_some());
+        assert!(replace(&pool, b"nonsense", token(b"e"), later).await.unwrap().is_none());
+    }
+
+    #[sqlx::test]
+    async fn a_copied_token_ends_the_whole_family(pool: PgPool) {
+        let family = signed_in(&pool).await;
+        replace(&pool, b"a", token(b"b"), NOW).await.unwrap().unwrap();
+        let later = NOW + SignedDuration::from_secs(31);
+        assert!(replace(&pool, b"a", token(b"c"), later).await.unwrap().is_none());
+        assert!(replace(&pool, b"b", token(b"d"), later).await.unwrap().is_none());
+        assert!(!counts(&pool, family).await.unwrap());
+    }
+
+    #[sqlx::test]
+    async fn an_expired_or_ended_or_disabled_one_does_not_count(pool: PgPool) {
+        let family = signed_in(&pool).await;
+        let day = NOW + SignedDuration::from_hours(24);
+        assert!(replace(&pool, b"a", token(b"b"), day).await.unwrap().is_none());
+
+        let anna = users::by_name(&pool, "anna").await.unwrap().unwrap();
+        start(&pool, anna.id, family, token(b"c")).await.unwrap();
+        assert!(counts(&pool, family).await.unwrap());
+        end(&pool, b"c").await.unwrap();
+        assert!(replace(&pool, b"c", token(b"d"), NOW).await.unwrap().is_none());
+
+        start(&pool, anna.id, family, token(b"e")).await.unwrap();
+        sqlx::query!("update users set disabled_at = now()").execute(&pool).await.unwrap();
+        assert!(!counts(&pool, family).await.unwrap());
+        assert!(replace(&pool, b"e", token(b"f"), NOW).await.unwrap().is_none());
+    }
+}
