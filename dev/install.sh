@@ -58,8 +58,8 @@ install_chart() {
   if [[ ! -d $root/charts/fastdeploy ]]; then outcome='skipped, there is no charts/fastdeploy yet'; return; fi
   make_volume
   helm upgrade --install fastdeploy "$root/charts/fastdeploy" --namespace "$namespace" --create-namespace \
-    --set "image.registry=$registry" --set "operator.image.tag=$(image_tag operator)" \
-    --set "apiServer.image.tag=$(image_tag api-server)" --set "runner.image.tag=$(image_tag runner)" \
-    --set "postgresql.image.tag=$(image_tag postgresql)" "${dashboard[@]}" \
+    --set "image.registry=$registry" --set-string "operator.image.tag=$(image_tag operator)" \
+    --set-string "apiServer.image.tag=$(image_tag api-server)" --set-string "runner.image.tag=$(image_tag runner)" \
+    --set-string "postgresql.image.tag=$(image_tag postgresql)" "${dashboard[@]}" \
     --take-ownership --wait --timeout 3m >"$state/log/helm.log" 2>&1 || { cat "$state/log/helm.log" >&2; kubectl --namespace "$namespace" get pods >&2; fail 'the chart could not be installed, see above'; }
 }

@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// The client logs every failure, and so do we, with what it means. Once is enough.
-const QUIET: &str = "kube_client=off";
+/// The client logs every failure, and so do we, with what it means; once is enough. And PostgreSQL
+/// says at each look that the schema is there.
+const QUIET: &str = "kube_client=off,sqlx::postgres::notice=off";
 
 /// Start logging. A filter that cannot be read becomes `info`.
 pub fn start(config: &Log) {
@@ -30,8 +31,8 @@ mod tests {
 
     #[test]
     fn the_client_is_quiet_unless_asked() {
-        assert_eq!(filter("info").to_string(), "kube_client=off,info");
+        assert_eq!(filter("info").to_string(), "sqlx::postgres::notice=off,kube_client=off,info");
         assert_eq!(filter("kube_client=debug").to_string(), "kube_client=debug");
-        assert_eq!(filter("info,=,nonsense=loud").to_string(), "kube_client=off,info");
+        assert_eq!(filter("info,=,nonsense=loud").to_string(), "sqlx::postgres::notice=off,kube_client=off,info");
     }
 }

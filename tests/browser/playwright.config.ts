@@ -1,0 +1,34 @@
+import { defineConfig, devices } from '@playwright/test'
+
+// The page of `make up`, in the system's own Chromium: `eval "$(make -s env)"` says where and who.
+const url = process.env['FASTDEPLOY_URL']
+if (url === undefined) throw new Error('FASTDEPLOY_URL is not set: eval "$(make -s env)" first')
+
+const phone = { ...devices['Pixel 7'], viewport: { width: 360, height: 740 } }
+const desk = { viewport: { width: 1280, height: 800 } }
+
+export default defineConfig({
+  testDir: 'stories',
+  // The runs are real: several pages, one cluster.
+  workers: 2,
+  fullyParallel: true,
+  timeout: 120_000,
+  expect: { timeout: 30_000 },
+  forbidOnly: true,
+  retries: 0,
+  reporter: [['list']],
+  outputDir: '../../target/browser/results',
+  use: {
+    baseURL: url,
+    locale: 'en-GB',
+    trace: 'retain-on-failure',
+    actionTimeout: 20_000,
+    navigationTimeout: 20_000,
+    launchOptions: { executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] },
+  },
+  projects: [
+    { name: 'desk', testIgnore: /screenshots|phone/, use: desk },
+    { name: 'phone', testMatch: /phone/, use: phone },
+    { name: 'screenshots', testMatch: /screenshots/, use: desk },
+  ],
+})

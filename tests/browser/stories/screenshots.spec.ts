@@ -1,0 +1,50 @@
+// `make screenshots`: every page, light and dark, desk and phone, into target/browser/screenshots.
+import { devices } from '@playwright/test'
+import { expect, fits, signIn, test } from './page'
+
+const folder = '../../target/browser/screenshots'
+
+for (const scheme of ['light', 'dark'] as const) {
+  for (const [size, viewport] of [['desk', { width: 1280, height: 800 }], ['phone', { width: 360, height: 740 }]] as const) {
+    test(`${scheme} ${size}`, async ({ browser }) => {
+      const context = await browser.newContext({
+        ...(size === 'phone' ? devices['Pixel 7'] : {}),
+        viewport,
+        colorScheme: scheme,
+        deviceScaleFactor: 2,
+        locale: 'en-GB',
+      })
+      const page = await context.newPage()
+      const shoot = async (name: string) => {
+        await fits(page)
+        await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: name !== 'deploy' })
+      }
+      await page.goto('/')
+      await page.getByRole('button', { name: 'Sign in' }).waitFor()
+      await shoot('sign-in')
+      await signIn(page)
+      await shoot('home')
+      await page.getByRole('link', { name: 'Company blog', exact: true }).click()
+      await page.getByRole('heading', { name: 'History' }).waitFor()
+      await page.getByRole('listitem').filter({ hasText: '#' }).first().waitFor()
+      await shoot('service')
+      await page.getByRole('button', { name: 'Deploy' }).click()
+      await page.getByRole('dialog').waitFor()
+      await shoot('deploy')
+      await page.getByRole('button', { name: 'Not now' }).click()
+      await page.getByRole('link', { name: /^#\d+$/ }).first().click()
+      await expect(page.getByText('Changed', { exact: false }).first()).toBeVisible()
+      await page.getByText('Show technical output').click()
+      await page.getByRole('log').getByText('PLAY RECAP').waitFor()
+      await shoot('deployment')
+      await page.goto('/')
+      await page.getByRole('link', { name: 'Why did it fail?' }).first().click()
+      await page.getByRole('heading', { name: 'What happened' }).waitFor()
+      await shoot('failed')
+      await page.goto('/nothing')
+      await page.getByRole('heading', { name: 'There is nothing here' }).waitFor()
+      await shoot('nothing')
+      await context.close()
+    })
+  }
+}

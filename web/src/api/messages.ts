@@ -1,0 +1,50 @@
+import type { Deployment, HostOutcome, Service, StepOutcome } from './schema'
+
+/** What happens in a run; others than these are for later versions. */
+export type RunEvent = { seq: number; at: string } & (
+  | { kind: 'plan'; steps: { key: string; name: string; section?: string; conditional?: boolean }[] }
+  | { kind: 'stepStarted'; key: string; name: string }
+  | { kind: 'hostResult'; key: string; host: string; state: HostOutcome; changed: boolean; durationMs: number; message?: string }
+  | { kind: 'stepFinished'; key: string; state: StepOutcome }
+  | { kind: 'finished' }
+)
+
+/** To the server. */
+export type ToServer =
+  | { type: 'signIn'; token: string }
+  | { type: 'renew'; token: string }
+  | { type: 'subscribe'; topic: string; after: string; runAfter?: string }
+  | { type: 'unsubscribe'; topic: string }
+  | { type: 'ping' }
+
+/** About a topic. */
+export type Told =
+  | { type: 'subscribed'; topic: string }
+  | { type: 'reset'; topic: string }
+  | { type: 'refused'; topic: string; reason: string; detail: string }
+  | { type: 'service'; topic: string; cursor: string; service: Service }
+  | { type: 'deployment'; topic: string; cursor: string; deployment: Deployment }
+  | { type: 'gone'; topic: string; cursor: string; kind: string; uid: string }
+  | { type: 'events'; topic: string; cursor: string; attempt: number; events: RunEvent[] }
+  | { type: 'output'; topic: string; cursor: string; attempt: number; first: number; lines: string[] }
+
+/** From the server. */
+export type FromServer =
+  | { type: 'ready'; user: string; expiresAt: string }
+  | { type: 'renewed'; expiresAt: string }
+  | { type: 'pong' }
+  | Told
+
+/** What the server says, if it is a message at all: both are of one release, so the type is enough. */
+export function parse(text: string): FromServer | undefined {
+  try {
+    const message: unknown = JSON.parse(text)
+    return isMessage(message) ? message : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isMessage(value: unknown): value is FromServer {
+  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
+}
