@@ -30,5 +30,5 @@ export default defineConfig({
   // A Content-Security-Policy without 'unsafe-inline' and data: in scripts and styles.
   build: { assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   server: { proxy: { '/api': { target: api, ws: true } } },
-  test: { environment: 'happy-dom' },
+  test: { environment: 'happy-dom', setupFiles: ['test/setup.ts'] },
 })

@@ -19,9 +19,14 @@ pub const CLAIMS_AT_ONCE: usize = 64;
 /// For open requests, when the process is told to stop.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// A server with these limits, HTTP/1.1 only.
+/// A server with these limits, HTTP/1.1 only, without upgrades.
 pub fn apply<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
-    let mut server = server.http1_only().first_request_timeout(HEAD_TIMEOUT + REQUEST_TIMEOUT);
+    with_upgrades(server.http1_only())
+}
+
+/// A server with these limits whose connections may become WebSockets.
+pub fn with_upgrades<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
+    let mut server = server.first_request_timeout(HEAD_TIMEOUT + REQUEST_TIMEOUT);
     server
         .http_builder()
         .http1()

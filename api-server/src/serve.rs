@@ -84,7 +84,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let serving = tokio::spawn(server.serve(router::runs(app, intake).into_make_service()));
     let socket = bind(config.people.addr)?;
     let page = Handle::new();
-    let server = limits::apply(axum_server::from_tcp(socket)?).handle(page.clone());
+    let server = limits::with_upgrades(axum_server::from_tcp(socket)?).handle(page.clone());
     let routes = router::people(people, config.people.web.as_deref());
     tokio::spawn(server.serve(routes.into_make_service()));
     let hosts = config.runs.hosts.join(",");

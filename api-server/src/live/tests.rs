@@ -66,11 +66,12 @@ impl Browser {
 }
 
 async fn served(site: &Site) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(site.app.hub.clone().run());
-    let router = site.router();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    // As it is served: a limit must not stand in the way of an upgrade.
+    let server = crate::limits::with_upgrades(axum_server::from_tcp(listener).unwrap());
+    tokio::spawn(server.serve(site.router().into_make_service()));
     addr
 }
 

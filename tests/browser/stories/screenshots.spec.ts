@@ -16,6 +16,7 @@ for (const scheme of ['light', 'dark'] as const) {
       })
       const page = await context.newPage()
       const shoot = async (name: string) => {
+        await page.evaluate(() => scrollTo(0, 0))
         await fits(page)
         await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: name !== 'deploy' })
       }

@@ -1,5 +1,6 @@
 /** `1 min 48 s`: no break inside, units that every language here understands. */
 export function duration(seconds: number): string {
+  if (seconds > 0 && seconds < 0.95) return '<\u00a01\u00a0s'
   const all = Math.max(0, Math.round(seconds))
   const [hours, minutes, rest] = [Math.floor(all / 3_600), Math.floor((all % 3_600) / 60), all % 60]
   const parts = hours > 0 ? [[hours, 'h'], [minutes, 'min']] : minutes > 0 ? [[minutes, 'min'], [rest, 's']] : [[rest, 's']]
@@ -18,6 +19,11 @@ export function between(start: string | undefined, end: string | number | undefi
   if (start === undefined || end === undefined) return undefined
   const seconds = ((typeof end === 'number' ? end : Date.parse(end)) - Date.parse(start)) / 1_000
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined
+}
+
+/** How this person writes times: the machine's own way of the page's language. */
+export function localeOf(language: string): string {
+  return navigator.languages.find((one) => one.startsWith(language)) ?? language
 }
 
 /** When it was, as people say it: today the time, this week the day, else the date. */

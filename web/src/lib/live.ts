@@ -105,6 +105,7 @@ export class Live {
     if (message.type === 'ready') {
       this.ready = true
       this.tries = 0
+      this.watch()
       this.outside.connected(true)
       this.topics.forEach((topic, name) => this.subscribe(name, topic))
     } else if ('topic' in message) {

@@ -1,0 +1,59 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { HOST, MARK, PHASE, SERVICE, STEP } from '@/lib/states'
+
+type Tree = { [key: string]: string | Tree }
+
+function flat(tree: Tree, path = ''): [string, string][] {
+  return Object.entries(tree).flatMap(([key, value]): [string, string][] =>
+    typeof value === 'string' ? [[path + key, value]] : flat(value, `${path}${key}.`),
+  )
+}
+
+// As they are written: an import gives what they are compiled to.
+function read(language: string): Map<string, string> {
+  return new Map(flat(JSON.parse(readFileSync(join(import.meta.dirname, `../src/locales/${language}.json`), 'utf8'))))
+}
+const english = read('en')
+const german = read('de')
+
+test('every sentence is there in both languages, with the same blanks', () => {
+  expect([...german.keys()].sort()).toEqual([...english.keys()].sort())
+  for (const [key, text] of english) {
+    const blanks = (sentence: string) => [...new Set(sentence.match(/\{\w+\}/g) ?? [])].sort()
+    expect(blanks(german.get(key) ?? ''), key).toEqual(blanks(text))
+  }
+})
+
+test('every state has a word', () => {
+  for (const [part, states] of Object.entries({ service: SERVICE, phase: PHASE, step: STEP, mark: MARK, history: PHASE, 'run.say': PHASE })) {
+    for (const state of Object.keys(states)) expect(english.has(`${part}.${state}`), `${part}.${state}`).toBe(true)
+  }
+  expect(Object.values(HOST).every((mark) => english.has(`mark.${mark}`))).toBe(true)
+})
+
+test('no sentence is unused, and none that is used is missing', () => {
+  const folder = join(import.meta.dirname, '../src')
+  const source = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(vue|ts)$/.test(name) && !name.includes('schema'))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n')
+  const used = new Set([...source.matchAll(/\bt\(\s*'([\w.]+)'|keypath="([\w.]+)"|'((?:card|fail|service|run|deploy)\.\w+)'/g)].map((match) => match[1] ?? match[2] ?? match[3] ?? ''))
+  const families = [...source.matchAll(/`([\w.]+)\.\$\{/g)].map((match) => `${match[1]}.`)
+  for (const key of used) expect(english.has(key), key).toBe(true)
+  const unused = [...english.keys()].filter((key) => !used.has(key) && !families.some((family) => key.startsWith(family)))
+  expect(unused).toEqual([])
+})
+
+test('no visible text stands in a template', () => {
+  const folder = join(import.meta.dirname, '../src')
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.vue'))) {
+    const source = readFileSync(join(folder, name), 'utf8')
+    const template = source.slice(source.indexOf('<template>')).replace(/\{\{[\s\S]*?\}\}/g, '').replace(/<!--[\s\S]*?-->/g, '')
+    // Tags with their attributes, which may contain arrows.
+    const words = template.replace(/<\/?[A-Za-z][\w.-]*(?:\s+[^\s=>]+(?:="[^"]*")?)*\s*\/?>/g, ' ').match(/[A-Za-zäöüß]{2,}/g) ?? []
+    expect(words.filter((word) => !['fast', 'Deploy'].includes(word)), name).toEqual([])
+    expect(template, name).not.toMatch(/\sstyle="|v-html/)
+  }
+})

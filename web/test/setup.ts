@@ -1,0 +1,11 @@
+import { createPinia, setActivePinia } from 'pinia'
+import { beforeEach, vi } from 'vitest'
+
+beforeEach(() => {
+  setActivePinia(createPinia())
+  localStorage.clear()
+  // Dialogs are the browser's; happy-dom draws none.
+  HTMLDialogElement.prototype.showModal = vi.fn(function (this: HTMLDialogElement) {
+    this.open = true
+  })
+})
