@@ -33,6 +33,9 @@ sample: ## the sample of manifests/samples again
 generate: ## everything that is generated and committed: CRDs, docs/reasons.md, manifests
 	@dev/generate.sh
 
+screenshots: ## every page, light and dark, desk and phone, into target/browser/screenshots
+	@dev/browser.sh --project screenshots
+
 lint: ## format, licences and clippy, without a warning
 	@cargo fmt --all --check
 	@dev/licenses.py
@@ -43,4 +46,4 @@ test: ## what CI runs: lint, unit tests, then the stories of tests/ on the clust
 
 test-all: test ## and what takes long
 
-.PHONY: help up down reset status logs env dev images sample generate lint test test-all
+.PHONY: help up down reset status logs env dev images sample generate screenshots lint test test-all

@@ -20,11 +20,10 @@ build_programs() {
 
 # The dashboard: one folder of files, served by the api-server.
 build_web() {
-  if [[ ! -f $root/web/package.json ]]; then mkdir -p "$root/web/dist"; outcome='skipped, there is no web/ yet'; return; fi
   local inputs; inputs=$(cd "$root/web" && git ls-files --cached --others --exclude-standard | LC_ALL=C sort)
   local key; key=$(cd "$root/web" && fingerprint $inputs </dev/null)
   if [[ -f $root/web/dist/index.html && $(cat "$root/web/node_modules/.built" 2>/dev/null) == "$key" ]]; then outcome='current'; return; fi
-  (cd "$root/web" && { [[ -d node_modules && node_modules/.package-lock.json -nt package-lock.json ]] || npm ci --no-audit --no-fund; } && npm run build) >"$state/log/web.log" 2>&1 9>&- ||
+  (node_modules web && cd "$root/web" && npm run build) >"$state/log/web.log" 2>&1 9>&- ||
     { tail -n 40 "$state/log/web.log" >&2; fail 'the dashboard could not be built, see above'; }
   printf '%s' "$key" >"$root/web/node_modules/.built"
 }

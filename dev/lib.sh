@@ -91,3 +91,12 @@ one_at_a_time() {
   exec 9>"$state/lock"
   flock --nonblock 9 || { say 'Another make is at work on the cluster; waiting for it …'; flock 9; }
 }
+
+# node_modules FOLDER: what its package-lock.json says, unless it is there.
+node_modules() {
+  (
+    cd "$root/$1"
+    [[ -d node_modules && node_modules/.package-lock.json -nt package-lock.json ]] && exit
+    npm ci --no-audit --no-fund --loglevel=error
+  )
+}

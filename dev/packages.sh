@@ -28,6 +28,7 @@ apt_get() { DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@" >>"$state/log/pa
 
 check_toolchains() {
   have go || fail 'Go is missing (1.26 or newer builds Kubernetes): https://go.dev/dl'
-  have npm || fail 'Node.js is missing (20 or newer builds the dashboard): https://nodejs.org, or apt-get install npm'
+  node --eval 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' 2>/dev/null && have npm ||
+    fail 'Node.js is missing or older than 20.19 (it builds the dashboard): https://nodejs.org'
   have cargo || fail 'Rust is missing: https://rustup.rs, or apt-get install rustup && rustup toolchain install 1.95'
 }

@@ -9,12 +9,18 @@ units() {
   eval "$("$here/env.sh")" # the store is tested on the cluster's PostgreSQL, in databases of its own
   cargo test --locked --workspace --exclude tests
 }
+page() {
+  node_modules web
+  cd web && npm run --silent lint && npm test --silent
+}
 cluster() { "$here/up.sh"; }
+browser() { "$here/browser.sh" --project desk --project phone; }
 current() { "$here/generate.sh" --check; }
 stories() {
   eval "$("$here/env.sh")"
   cargo test --locked --package tests -- --test-threads=5 "$@"
 }
 
-phases 'format and clippy: lint' 'cluster and installation: cluster' 'unit tests: units' \
-  'generated files: current' 'stories on the cluster: stories'
+# The browser first: what it asks for is among what the last story compares with our rights.
+phases 'format and clippy: lint' 'the page, by itself: page' 'cluster and installation: cluster' 'unit tests: units' \
+  'generated files: current' 'stories in the browser: browser' 'stories on the cluster: stories'

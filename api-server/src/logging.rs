@@ -33,6 +33,9 @@ mod tests {
     fn the_client_is_quiet_unless_asked() {
         assert_eq!(filter("info").to_string(), "sqlx::postgres::notice=off,kube_client=off,info");
         assert_eq!(filter("kube_client=debug").to_string(), "kube_client=debug");
-        assert_eq!(filter("info,=,nonsense=loud").to_string(), "sqlx::postgres::notice=off,kube_client=off,info");
+        assert_eq!(
+            filter("info,=,nonsense=loud").to_string(),
+            "sqlx::postgres::notice=off,kube_client=off,info"
+        );
     }
 }

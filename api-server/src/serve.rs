@@ -55,7 +55,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let Loaded { stored: Stored { signing_key, authority }, database, first_admin } = stored;
     let pool = database.map(|url| database::pool(&url)).transpose()?;
     let people = PeopleApp::new(
-        cluster::Kubernetes::new(client.clone()),
+        cluster::Kubernetes::through(client.clone()),
         signing_key.clone(),
         CLOCK,
         pool.clone(),

@@ -1,6 +1,7 @@
 //! The mirror: Services and Deployments as Kubernetes has them. Each leader's first full list opens
 //! an epoch; within one, the higher resourceVersion is newer, and a newer epoch replaces an older one's
-//! word. What is as it was is not written.
+//! word. What is as it was is not written. An epoch that was never opened here is another database's:
+//! whoever still writes for it has not noticed yet that this one is new, and writes nothing.
 
 use std::collections::BTreeMap;
 
@@ -97,6 +98,7 @@ pub async fn gone(pool: &PgPool, epoch: i64, kind: Kind, ended: &BTreeMap<Uuid, 
                 "update services as s set gone_at = now(), epoch = $1, resource_version = e.version
                  from unnest($2::uuid[], $3::bigint[]) as e (uid, version)
                  where s.uid = e.uid and s.gone_at is null and s.epoch <= $1
+                     and $1 <= (select epoch from mirror)
                  returning s.uid, s.namespace, s.name as service",
                 epoch,
                 &uids,
@@ -111,6 +113,7 @@ pub async fn gone(pool: &PgPool, epoch: i64, kind: Kind, ended: &BTreeMap<Uuid, 
                 "update deployments as d set gone_at = now(), epoch = $1, resource_version = e.version
                  from unnest($2::uuid[], $3::bigint[]) as e (uid, version)
                  where d.uid = e.uid and d.gone_at is null and d.epoch <= $1
+                     and $1 <= (select epoch from mirror)
                  returning d.uid, d.namespace, d.service",
                 epoch,
                 &uids,
@@ -132,6 +135,7 @@ pub async fn gone_but(pool: &PgPool, epoch: i64, kind: Kind, listed: &[Uuid]) ->
                 Marked,
                 "update services set gone_at = now(), epoch = $1
                  where gone_at is null and epoch <= $1 and uid <> all($2::uuid[])
+                     and $1 <= (select epoch from mirror)
                  returning uid, namespace, name as service",
                 epoch,
                 listed
@@ -144,6 +148,7 @@ pub async fn gone_but(pool: &PgPool, epoch: i64, kind: Kind, listed: &[Uuid]) ->
                 Marked,
                 "update deployments set gone_at = now(), epoch = $1
                  where gone_at is null and epoch <= $1 and uid <> all($2::uuid[])
+                     and $1 <= (select epoch from mirror)
                  returning uid, namespace, service",
                 epoch,
                 listed
@@ -239,6 +244,7 @@ async fn upsert_services(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sq
          select uid, namespace, name, $1, version, object
          from unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
              as row (uid, namespace, name, version, object)
+         where $1 <= (select epoch from mirror)
          on conflict (uid) do update set
              epoch = excluded.epoch, resource_version = excluded.resource_version, object = excluded.object,
              gone_at = null
@@ -275,6 +281,7 @@ async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) ->
          from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
              $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::jsonb[])
              as row (uid, namespace, name, service, number, phase, created_at, finished_at, version, object)
+         where $1 <= (select epoch from mirror)
          on conflict (uid) do update set
              number = excluded.number, phase = excluded.phase, finished_at = excluded.finished_at,
              epoch = excluded.epoch, resource_version = excluded.resource_version, object = excluded.object,
@@ -353,6 +360,20 @@ mod tests {
         assert_eq!(upsert(&pool, old, &[service(1, 99)]).await.unwrap(), 0);
         assert_eq!(gone_but(&pool, old, Kind::Service, &[]).await.unwrap(), 0);
         assert_eq!(there(&pool).await.0, [(5, true)]);
+    }
+
+    #[sqlx::test]
+    async fn one_who_has_not_noticed_that_the_database_is_new_writes_nothing(pool: PgPool) {
+        let epoch = open_epoch(&pool).await.unwrap();
+        upsert(&pool, epoch, &[service(1, 10)]).await.unwrap();
+        let of_the_old_one = epoch + 5;
+        assert_eq!(upsert(&pool, of_the_old_one, &[service(1, 99), deployment(2, 99)]).await.unwrap(), 0);
+        assert_eq!(gone_but(&pool, of_the_old_one, Kind::Service, &[]).await.unwrap(), 0);
+        let ended = BTreeMap::from([(Uuid::from_u128(1), 99)]);
+        assert_eq!(gone(&pool, of_the_old_one, Kind::Service, &ended).await.unwrap(), 0);
+        // And so nothing of his stands in the way.
+        assert_eq!(upsert(&pool, epoch, &[service(1, 11)]).await.unwrap(), 1);
+        assert_eq!(there(&pool).await.0, [(11, true)]);
     }
 
     #[sqlx::test]

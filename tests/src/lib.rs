@@ -3,6 +3,7 @@
 //! here is a fake: all of it works on the cluster of `KUBECONFIG`.
 
 pub mod audit;
+pub mod browser;
 mod dump;
 pub mod expect;
 pub mod kubectl;

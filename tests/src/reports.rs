@@ -22,7 +22,7 @@ pub async fn database() -> Result<PgPool> {
 
 /// The whole of a run has arrived, once and in order: its events are numbered without a gap up to the
 /// final report, its output is what stands in its pod's log, its steps are those of its verdict.
-pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Vec<Event>> {
+pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Arrived> {
     let pool = database().await?;
     let uid: uuid::Uuid = run.uid().context("a run without a uid")?.parse()?;
     let number = i32::try_from(attempt)?;
@@ -36,7 +36,7 @@ pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Ve
     same("numbers of events", numbers, (1..=row.acked).collect())?;
     let output = store::output::read(&pool, uid, number, 1, i64::MAX).await?;
     same("the first line", output.first, 1)?;
-    same("output", output.lines, said_in_the_pod(story, run, attempt).await?)?;
+    same("output", output.lines.clone(), said_in_the_pod(story, run, attempt).await?)?;
 
     // Of output, only the numbers stand among the events.
     let events = events.into_iter().filter_map(|event| {
@@ -62,7 +62,15 @@ pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Ve
         result.is_none() || result == verdict,
         "expected status.run.result to be the final report {verdict:?}, saw {result:?}"
     );
-    Ok(events)
+    Ok(Arrived { events, lines: output.lines })
+}
+
+/// The whole of a run.
+pub struct Arrived {
+    /// All but output.
+    pub events: Vec<Event>,
+    /// Output.
+    pub lines: Vec<String>,
 }
 
 /// Waits until the mirror says this of a Deployment.

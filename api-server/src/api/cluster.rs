@@ -54,7 +54,7 @@ pub struct Kubernetes(Client);
 
 impl Kubernetes {
     /// Through this client.
-    pub fn new(client: Client) -> Arc<dyn Cluster> {
+    pub fn through(client: Client) -> Arc<dyn Cluster> {
         Arc::new(Self(client))
     }
 

@@ -1,5 +1,7 @@
 //! How the API says no: RFC 9457, one shape for all.
 
+use std::fmt;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -31,9 +33,10 @@ pub struct Problem {
     retry_after: Option<u16>,
     /// What is behind it: for the log, never for the caller.
     #[serde(skip)]
-    cause: Option<String>,
+    cause: Option<Box<str>>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
@@ -95,8 +98,8 @@ impl Problem {
     }
 
     /// 503: not now.
-    pub fn unavailable(detail: impl Into<String>, cause: impl ToString) -> Self {
-        let cause = Some(cause.to_string());
+    pub fn unavailable(detail: impl Into<String>, cause: impl fmt::Display) -> Self {
+        let cause = Some(cause.to_string().into_boxed_str());
         let plain = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", detail);
         Self { cause, retry_after: Some(1), ..plain }
     }

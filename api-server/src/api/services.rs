@@ -1,6 +1,6 @@
 //! `/api/v1/services`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
@@ -116,7 +116,7 @@ pub(crate) async fn visible(app: &App, who: &Person, of: (&str, &str)) -> Result
 pub(crate) async fn load(snapshot: &mut Snapshot, rows: &[ServiceRow]) -> Result<Vec<Service>, Problem> {
     let uids: Vec<Uuid> = rows.iter().flat_map(view::named_runs).collect();
     let runs = snapshot.deployments_by_uid(&uids).await?;
-    let runs: HashMap<Uuid, Deployment> =
+    let runs: BTreeMap<Uuid, Deployment> =
         runs.iter().filter_map(|row| Some((row.uid, view::deployment(row)?))).collect();
     let mut ticks: HashMap<(String, String), Vec<TickRow>> = HashMap::new();
     for (namespace, name, tick) in snapshot.ticks(rows, view::TICKS as i64).await? {

@@ -1,6 +1,6 @@
 //! What people see of Services, Deployments and runs: the shapes of the API, made from rows. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crds::conditions::{self, IN_SYNC, READY};
 use crds::deployment::{Cancel, Phase, Via};
@@ -493,7 +493,7 @@ pub enum HostOutcome {
 }
 
 /// Of a row; nothing if it is no Service that this version can read.
-pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &HashMap<Uuid, Deployment>) -> Option<Service> {
+pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &BTreeMap<Uuid, Deployment>) -> Option<Service> {
     let object: crds::Service = serde_json::from_value(row.object.clone()).ok()?;
     let state = state(&object);
     let crds::Service { spec, status, .. } = object;

@@ -154,9 +154,8 @@ pub async fn follow(
 ) -> Result<Ended, Problem> {
     let mut news = hub.0.changes.subscribe();
     let mut epoch = hub.0.epoch.subscribe();
-    let mut at = match catch_up(pool, access, who, (topic, of), after, out).await? {
-        Some(at) => at,
-        None => return Ok(Ended::Reset),
+    let Some(mut at) = catch_up(pool, access, who, (topic, of), after, out).await? else {
+        return Ok(Ended::Reset);
     };
     loop {
         let batch = tokio::select! {

@@ -125,16 +125,14 @@ async fn tell_once(
     feed: &Feed,
     at: &mut Option<Place>,
 ) -> Result<(), Problem> {
-    let from = match *at {
-        Some(at) => at,
+    let mut from = if let Some(at) = *at {
+        at
+    } else {
         // Here it begins. Who has read up to an earlier place meanwhile notices it by this page.
-        None => {
-            let here = end(pool, uid, what).await?;
-            let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new() }));
-            here
-        }
+        let here = end(pool, uid, what).await?;
+        let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new() }));
+        here
     };
-    let mut from = from;
     *at = Some(from);
     while let Some(page) = next(pool, uid, what, from).await? {
         from = page.to;

@@ -35,7 +35,7 @@ const SIGN_IN: Duration = Duration::from_secs(10);
 /// Between two pings.
 const PING: Duration = Duration::from_secs(20);
 /// Nothing came for so long, not even an answer to a ping: it is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// For one message to leave.
 pub(super) const SLOW: Duration = Duration::from_secs(10);
 /// Messages that wait to leave; whoever follows a topic waits, too.
@@ -174,7 +174,7 @@ impl Session {
                             let Ok(message) = serde_json::from_str(text.as_str()) else {
                                 return (Some(UNSUPPORTED), "not a message of this protocol");
                             };
-                            match self.take(message).await {
+                            match self.take(message) {
                                 Ok(Some(answer)) => Message::text(answer),
                                 Ok(None) => continue,
                                 Err(signed_out) => return (Some(SIGNED_OUT), signed_out),
@@ -218,7 +218,7 @@ impl Session {
         Duration::try_from(left).unwrap_or_default()
     }
 
-    async fn take(&mut self, message: ToServer) -> Result<Option<String>, &'static str> {
+    fn take(&mut self, message: ToServer) -> Result<Option<String>, &'static str> {
         match message {
             ToServer::SignIn { token } | ToServer::Renew { token } => {
                 let renewed = Person::of_token(&self.app.key, &token, (self.app.clock)());

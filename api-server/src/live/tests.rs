@@ -65,7 +65,7 @@ impl Browser {
     }
 }
 
-async fn served(site: &Site) -> SocketAddr {
+fn served(site: &Site) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(site.app.hub.clone().run());
@@ -86,7 +86,7 @@ async fn blog(pool: &PgPool) -> (Site, SocketAddr) {
     }
     site.fake.grant("anna get deployments team *");
     site.service("team", "blog", 1, json!({}), status()).await;
-    let addr = served(&site).await;
+    let addr = served(&site);
     (site, addr)
 }
 

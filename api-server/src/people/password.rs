@@ -49,10 +49,12 @@ impl Passwords {
             return Err(Problem::too_many(detail, 60));
         }
         let right = self
-            .work(move || match hash {
-                Some(hash) => PasswordHash::new(&hash)
-                    .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()),
-                None => {
+            .work(move || {
+                if let Some(hash) = hash {
+                    PasswordHash::new(&hash).is_ok_and(|hash| {
+                        Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+                    })
+                } else {
                     // So that the time tells nothing.
                     let _ = Argon2::default().hash_password(password.as_bytes());
                     false

@@ -4,6 +4,7 @@ mod api_away;
 mod authority_damaged;
 mod kubelet_restarted;
 mod operator_killed;
+mod replicas;
 mod reports;
 mod run_lost;
 mod two_operators;

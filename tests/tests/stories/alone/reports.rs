@@ -7,8 +7,8 @@ use kube::api::DeleteParams;
 use protocol::event::Kind;
 use store::mirror::Known;
 use tests::{
-    Outcome, Result, Servers, Story, deployment, ensure, expect, installation, kubectl, node::Node, reports,
-    same, service, system::Program,
+    Outcome, Result, Servers, Story, browser::Browser, deployment, ensure, expect, installation, kubectl,
+    node::Node, reports, reports::Arrived, same, service, system::Program,
 };
 
 /// Some steps before, much output, one step that takes its time, some steps after.
@@ -29,13 +29,15 @@ async fn told(story: &Story, seconds: u32, meanwhile: impl AsyncFnOnce() -> Resu
     let with = format!("variables: {{seconds: {seconds}}}");
     story.apply(&service("blog").on(&servers).tasks(&tasks(&servers.prove())).with(&with)).await?;
     story.apply(&deployment("run", "blog")).await?;
+    let followed = Browser::at_the_page().await?.follow(&story.api().get("run").await?);
     story.says("run", "TASK [Stay]").await?;
     meanwhile().await?;
     let run = story.ends("run").await?;
     expect::ended(&run, Phase::Succeeded, "Succeeded")?;
     let phase = |known: &Known| known.phase.as_deref() == Some("Succeeded") && known.number == Some(1);
     reports::mirrored(&run, "#1 Succeeded", phase).await?;
-    let events = reports::arrived(story, &run, 1).await?;
+    let Arrived { events, lines } = reports::arrived(story, &run, 1).await?;
+    followed.saw(&events, &lines).await?;
     let began = events.iter().filter(|event| matches!(event.kind, Kind::StepStarted { .. })).count();
     same("steps that began", began, 4)?;
     same("runs of Ansible on the server", servers.proofs(0).await?, 1)?;
