@@ -68,7 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let statuses = match &pool {
         Some(pool) => {
             tokio::spawn(database::keep_current(pool.clone(), people.passwords.clone(), first_admin, CLOCK));
-            Statuses::start(Arc::new(cluster.clone()), pool.clone())
+            Statuses::start(Arc::new(cluster.clone()), pool.clone(), CLOCK)
         }
         None => Statuses::nowhere(),
     };

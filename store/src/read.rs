@@ -331,6 +331,25 @@ impl Snapshot {
     }
 }
 
+/// How long the runs of this Deployment's Service usually take, in seconds: the median of the last ten
+/// that succeeded. None: there was none, as far as the mirror knows.
+pub async fn usual_seconds(pool: &PgPool, namespace: &str, deployment: &str) -> sqlx::Result<Option<f64>> {
+    sqlx::query_scalar!(
+        "select percentile_disc(0.5) within group (order by seconds)
+         from (
+             select extract(epoch from finished_at - (object #>> '{status,startedAt}')::timestamptz)::float8 as seconds
+             from deployments
+             where namespace = $1 and phase = 'Succeeded'
+                 and service = (select service from deployments where namespace = $1 and name = $2 limit 1)
+             order by created_at desc, uid desc limit 10
+         ) as last",
+        namespace,
+        deployment
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// An object is other than it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""How soon a browser knows, and how fast the API answers, on the local cluster.
+
+Runs a Service in a pod of its own with many quick steps, follows it with 1 and with 100 sockets, and
+compares the time in each event (when the runner saw what the callback wrote) with the time of its
+arrival. All clocks are this machine's. `make up` first, then:
+    eval "$(make -s env)"; benches/live.py [--runs 5] [--clients 1 100]
+REST is measured with wrk (apt-get install wrk), if it is there.
+"""
+import argparse
+import asyncio
+import base64
+import datetime
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+import urllib.request
+
+URL = os.environ.get("FASTDEPLOY_URL", "http://127.0.0.1:30090")
+HOST, PORT = URL.split("//")[1].split(":")
+NAMESPACE = "bench-live"
+STEPS = 60
+SERVICE = {
+    "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "quick", "namespace": NAMESPACE},
+    "spec": {
+        "playbook": "deploy.yml", "inventory": {"local": True},
+        "source": {"inline": {"deploy.yml": json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [
+            {"name": f"Step {n}", "ansible.builtin.debug": {"msg": "x"}} for n in range(STEPS)]}])}},
+    },
+}
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    return subprocess.run(["kubectl", *arguments], input=stdin, check=True, text=True, capture_output=True).stdout
+
+
+def ask(method: str, path: str, token: str = "", body: dict | None = None) -> dict:
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{URL}/api/v1{path}", data, headers, method=method)
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def at(text: str) -> float:
+    whole, _, rest = text.rstrip("Z").partition(".")
+    seconds = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc).timestamp()
+    return seconds + float(f"0.{rest or 0}")
+
+
+class Socket:
+    """As much of RFC 6455 as is needed here."""
+
+    async def open(self, token: str) -> "Socket":
+        self.reader, self.writer = await asyncio.open_connection(HOST, int(PORT), limit=1 << 24)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.writer.write((f"GET /api/v1/ws HTTP/1.1\r\nHost: {HOST}:{PORT}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                           f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        assert b" 101 " in head, head
+        await self.say({"type": "signIn", "token": token})
+        assert (await self.hear())["type"] == "ready"
+        return self
+
+    async def say(self, message: dict, opcode: int = 1) -> None:
+        text = json.dumps(message).encode() if message is not None else b""
+        length = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE]) + len(text).to_bytes(2)
+        self.writer.write(bytes([0x80 | opcode]) + length + bytes(4) + text)
+        await self.writer.drain()
+
+    async def hear(self) -> dict:
+        while True:
+            first, second = await self.reader.readexactly(2)
+            length = second & 0x7F
+            if length >= 126:
+                length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8))
+            text = await self.reader.readexactly(length)
+            if first & 0x0F == 9:
+                await self.say(None, 10)
+            elif first & 0x0F == 1:
+                return json.loads(text)
+            elif first & 0x0F == 8:
+                raise ConnectionError(text)
+
+
+async def follow(socket: Socket, topic: str, after: str) -> tuple[list[float], float]:
+    """Delays of all events, and when the run's end came."""
+    await socket.say({"type": "subscribe", "topic": topic, "after": after})
+    delays: list[float] = []
+    while True:
+        message = await socket.hear()
+        now = time.time()
+        if message["type"] == "events":
+            delays += [now - at(event["at"]) for event in message["events"]]
+        elif message["type"] == "deployment" and message["deployment"]["phase"] in ("Succeeded", "Failed"):
+            return delays, now
+        elif message["type"] in ("refused", "reset"):
+            raise RuntimeError(message)
+
+
+async def one_run(clients: int, token: str) -> tuple[list[float], float, float]:
+    run = await asyncio.to_thread(ask, "POST", f"/services/{NAMESPACE}/quick/deployments", token, {"reason": "benches/live.py"})
+    uid = run["deployment"]["uid"]
+    sockets = [await Socket().open(token) for _ in range(clients)]
+    seen = await asyncio.gather(*(follow(socket, f"deployments/{uid}", run["cursor"]) for socket in sockets))
+    for socket in sockets:
+        socket.writer.close()
+    status = json.loads(kubectl("get", "fdep", run["deployment"]["name"], "-n", NAMESPACE, "-o", "json"))["status"]
+    assert status["phase"] == "Succeeded", status
+    ended = at(status["finishedAt"])
+    while kubectl("get", "fsvc", "quick", "-n", NAMESPACE, "-o", "jsonpath={.status.active.name}"):
+        time.sleep(0.1)
+    return [delay for delays, _ in seen for delay in delays], statistics.median(end - ended for _, end in seen), len(seen[0][0])
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1000:7.1f} ms"
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def rest(token: str) -> None:
+    if not shutil.which("wrk"):
+        print("REST: wrk is not installed (apt-get install wrk)")
+        return
+    run = ask("GET", f"/services/{NAMESPACE}/quick/deployments?limit=1", token)["items"][0]["uid"]
+    for name, path in [("services, list", "/services"), ("one deployment with steps", f"/deployments/{run}")]:
+        size = len(json.dumps(ask("GET", path, token)))
+        for connections in (1, 16):
+            told = []
+            for _ in range(5):
+                command = ["wrk", "--latency", f"-t{min(2, connections)}", f"-c{connections}", "-d3s",
+                           "-H", f"authorization: Bearer {token}", f"{URL}/api/v1{path}"]
+                out = subprocess.run(command, check=True, text=True, capture_output=True).stdout
+                assert "Non-2xx" not in out, out
+                half = next(line.split()[1] for line in out.splitlines() if line.strip().startswith("50%"))
+                rate = float(next(line.split()[1] for line in out.splitlines() if line.startswith("Requests/sec")))
+                told.append((float(half.rstrip("ums")) / (1000 if half.endswith("us") else 1), rate))
+            half, rate = (statistics.median(values) for values in zip(*told))
+            print(f"REST {name} ({size} bytes), c={connections:2}: p50 {half:6.2f} ms, {rate:7.0f} requests/s")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--clients", type=int, nargs="+", default=[1, 100])
+    options = options.parse_args()
+    credentials = {"name": os.environ["FASTDEPLOY_USER"], "password": os.environ["FASTDEPLOY_PASSWORD"]}
+    token = ask("POST", "/session", body=credentials)["token"]
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
+    kubectl("apply", "-f", "-", stdin=json.dumps(SERVICE))
+    time.sleep(2)
+    try:
+        asyncio.run(one_run(1, token))  # warm
+        for clients in options.clients:
+            runs = [asyncio.run(one_run(clients, token)) for _ in range(options.runs)]
+            half = statistics.median(percentile(delays, 0.5) for delays, _, _ in runs)
+            most = statistics.median(percentile(delays, 0.99) for delays, _, _ in runs)
+            end = statistics.median(end for _, end, _ in runs)
+            print(f"{clients:4} sockets, {runs[0][2]} events each: event → socket p50 {ms(half)}, p99 {ms(most)};"
+                  f" Ansible ended → Succeeded on the socket p50 {ms(end)}")
+        rest(token)
+    finally:
+        kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+if __name__ == "__main__":
+    main()
