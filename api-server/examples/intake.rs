@@ -36,7 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let (pem, kid) = key::generate()?;
     let key = SigningKey::from_pem(&pem, &kid)?;
     let intake = Intake::new(Some(pool.clone()), key.clone(), Timestamp::now, Statuses::nowhere());
-    let router = Router::new().route("/runs/{uid}/{attempt}/reports", post(reports::handle)).with_state(intake);
+    let router =
+        Router::new().route("/runs/{uid}/{attempt}/reports", post(reports::handle)).with_state(intake);
 
     let mut rates = Vec::new();
     for _ in 0..5 {

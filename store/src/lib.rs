@@ -12,6 +12,7 @@ pub mod read;
 pub mod rows;
 pub mod runs;
 pub mod sessions;
+mod transaction;
 pub mod users;
 
 pub use sqlx::{self, PgPool};

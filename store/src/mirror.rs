@@ -12,6 +12,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::changes::{self, Changed};
+use crate::transaction;
 
 /// A Service or a Deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,7 +79,7 @@ pub async fn upsert(pool: &PgPool, epoch: i64, rows: &[Row]) -> sqlx::Result<usi
     if rows.is_empty() {
         return Ok(0);
     }
-    let mut tx = pool.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     let (runs, services): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.run.is_some());
     let mut changed = upsert_services(&mut tx, epoch, &services).await?;
     changed.extend(upsert_deployments(&mut tx, epoch, &runs).await?);
@@ -90,7 +91,7 @@ pub async fn upsert(pool: &PgPool, epoch: i64, rows: &[Row]) -> sqlx::Result<usi
 /// Marks what was deleted, with the resourceVersion of its end. Its history stays.
 pub async fn gone(pool: &PgPool, epoch: i64, kind: Kind, ended: &BTreeMap<Uuid, i64>) -> sqlx::Result<usize> {
     let (uids, versions): (Vec<Uuid>, Vec<i64>) = ended.iter().map(|(uid, version)| (*uid, *version)).unzip();
-    let mut tx = pool.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     let changed = match kind {
         Kind::Service => {
             sqlx::query_as!(
@@ -128,7 +129,7 @@ pub async fn gone(pool: &PgPool, epoch: i64, kind: Kind, ended: &BTreeMap<Uuid, 
 
 /// Marks what a full list did not contain.
 pub async fn gone_but(pool: &PgPool, epoch: i64, kind: Kind, listed: &[Uuid]) -> sqlx::Result<usize> {
-    let mut tx = pool.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     let changed = match kind {
         Kind::Service => {
             sqlx::query_as!(

@@ -1,7 +1,9 @@
 //! Partitions of what runs report, one per day of a run's creation, made when they are needed.
 
 use jiff::civil::Date;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+
+use crate::transaction;
 
 /// One at a time, over all replicas: "fdpart" as a number.
 const LOCK: i64 = 0x6664_7061_7274;
@@ -13,11 +15,10 @@ const LAST: Date = jiff::civil::date(9999, 12, 30);
 pub async fn ensure(pool: &PgPool, day: Date) -> sqlx::Result<()> {
     let day = day.clamp(FIRST, LAST);
     let suffix = day.strftime("%Y%m%d").to_string();
-    let mut connection = pool.acquire().await?;
-    if exists(&mut connection, &suffix).await? {
+    if exists(&mut *pool.acquire().await?, &suffix).await? {
         return Ok(());
     }
-    let mut tx = connection.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut *tx).await?;
     // Somebody else may have made them while we waited.
     if exists(&mut tx, &suffix).await? {

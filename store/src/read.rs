@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::events::StoredEvent;
 use crate::runs::Gap;
+use crate::transaction;
 
 /// A place in the stream of changes. Opaque to clients: `epoch.seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,7 +134,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// From here on nothing changes. Who only reads needs no commit.
     pub async fn begin(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut tx = pool.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = transaction::begin_reading(pool).await?;
         let stream = sqlx::query!("select epoch, last, pruned from stream").fetch_one(&mut *tx).await?;
         let position = Position { epoch: stream.epoch, seq: stream.last };
         Ok(Self { tx, position, pruned: stream.pruned })

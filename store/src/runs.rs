@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::events::{self, Body, NewEvent};
-use crate::{output, partitions};
+use crate::{output, partitions, transaction};
 
 /// Bytes of output that are compressed on the spot; more goes to another thread.
 const COMPRESS_HERE: usize = 64 * 1024;
@@ -94,12 +94,12 @@ pub async fn record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded>
 
 async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {
     let NewReport { uid, attempt, instance, .. } = report;
-    let mut tx = pool.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     let mut row = lock(&mut tx, *uid, *attempt).await?;
     if row.is_none() {
         tx.rollback().await?;
         partitions::ensure(pool, report.day).await?;
-        tx = pool.begin().await?;
+        tx = transaction::begin(pool).await?;
         insert(&mut tx, report).await?;
         row = lock(&mut tx, *uid, *attempt).await?;
     }

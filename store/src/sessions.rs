@@ -6,6 +6,8 @@ use jiff_sqlx::ToSqlx;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::transaction;
+
 /// Two tabs may refresh at once, and an answer may be lost: so long a replaced token still works.
 pub const GRACE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -52,7 +54,7 @@ pub async fn replace(
     new: Token<'_>,
     now: Timestamp,
 ) -> sqlx::Result<Option<Owner>> {
-    let mut tx = pool.begin().await?;
+    let mut tx = transaction::begin(pool).await?;
     let found = sqlx::query!(
         r#"select s.family, s.user_id, s.replaced_at as "replaced_at: jiff_sqlx::Timestamp", u.name, u.admin,
                s.expires_at > $2 and u.disabled_at is null as "counts!"

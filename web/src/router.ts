@@ -16,10 +16,6 @@ export const router = createRouter({
 router.beforeEach(async (to) => {
   const session = useSession()
   if (session.user || to.name === 'sign-in') return true
-  try {
-    await session.refresh()
-    return true
-  } catch {
-    return { name: 'sign-in', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
-  }
+  if (await session.resume()) return true
+  return { name: 'sign-in', query: to.fullPath === '/' ? {} : { next: to.fullPath } }
 })

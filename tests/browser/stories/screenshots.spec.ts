@@ -18,7 +18,7 @@ for (const scheme of ['light', 'dark'] as const) {
       const shoot = async (name: string) => {
         await page.evaluate(() => scrollTo(0, 0))
         await fits(page)
-        await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: name !== 'deploy' })
+        await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: name !== 'deploy' && name !== 'running' })
       }
       await page.goto('/')
       await page.getByRole('button', { name: 'Sign in' }).waitFor()
@@ -32,9 +32,10 @@ for (const scheme of ['light', 'dark'] as const) {
       await page.getByRole('button', { name: 'Deploy' }).click()
       await page.getByRole('dialog').waitFor()
       await shoot('deploy')
-      await page.getByRole('button', { name: 'Not now' }).click()
-      await page.getByRole('link', { name: /^#\d+$/ }).first().click()
-      await expect(page.getByText('Changed', { exact: false }).first()).toBeVisible()
+      await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+      await page.getByRole('region', { name: 'Steps' }).getByText('Done', { exact: true }).nth(4).waitFor()
+      await shoot('running')
+      await expect(page.getByRole('heading', { level: 1 })).toContainText('updated', { timeout: 60_000 })
       await page.getByText('Show technical output').click()
       await page.getByRole('log').getByText('PLAY RECAP').waitFor()
       await shoot('deployment')

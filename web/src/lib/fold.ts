@@ -95,7 +95,8 @@ export function progress(steps: readonly Step[]): { done: number; total: number;
   return { done, total: all.length, current: all.findLast((step) => step.state === 'Running') }
 }
 
-/** The servers of a run, in the order in which they were seen. */
+/** The servers of a run, by name: which one answers first must not move the columns. */
 export function servers(steps: readonly Step[]): string[] {
-  return [...new Set(steps.flatMap((step) => step.hosts.map((host) => host.host)))]
+  const names = new Set(steps.flatMap((step) => step.hosts.map((host) => host.host)))
+  return [...names].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))
 }

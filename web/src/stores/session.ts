@@ -5,10 +5,14 @@ import type { Account, Session } from '@/api/schema'
 
 /** So long before its end a token is replaced. Milliseconds. */
 const EARLY = 60_000
+const FIRST_PAUSE = 500
+const LONGEST_PAUSE = 5_000
 
 /** Who is signed in. The token is in memory only; what keeps somebody signed in is a cookie that no script sees. */
 export const useSession = defineStore('session', () => {
   const user = ref<Account>()
+  /** The server does not answer, and it is not known yet who this is. */
+  const waiting = ref(false)
   let [token, endsAt] = ['', 0]
   let refreshing: Promise<string> | undefined
   const told = new Set<(token: string) => void>()
@@ -33,6 +37,25 @@ export const useSession = defineStore('session', () => {
     return refreshing
   }
 
+  /** Whether the cookie still signs in. A server that is away has not said no: it is asked again. */
+  async function resume(): Promise<boolean> {
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+      try {
+        await refresh()
+        waiting.value = false
+        return true
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error
+        if (error.status !== 0 && error.status !== 429 && error.status < 500) {
+          waiting.value = false
+          return false
+        }
+      }
+      waiting.value = true
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    }
+  }
+
   function forget(): void {
     token = ''
     user.value = undefined
@@ -48,6 +71,8 @@ export const useSession = defineStore('session', () => {
     /** A token that counts. */
     current: async (): Promise<string> => (token !== '' && Date.now() < endsAt - EARLY ? token : await refresh()),
     refresh,
+    resume,
+    waiting,
     signIn: async (name: string, password: string): Promise<void> => void take(await api.signIn(name, password)),
     signOut: async (): Promise<void> => {
       await api.signOut()
