@@ -73,6 +73,7 @@ tell_what_next() {
   [[ -f $samples/blog.yaml && -z $external ]] || return 0
   cat <<TEXT
 
+  The page:    http://127.0.0.1:$dashboard_port      who and password: make -s env | grep FASTDEPLOY_
   The site:    $site
 
   eval "\$(make -s env)"                                       kubectl and helm for this cluster
