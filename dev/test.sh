@@ -11,7 +11,7 @@ units() {
 }
 page() {
   node_modules web
-  cd web && npm run --silent lint && npm test --silent
+  (cd web && npm run --silent lint && npm test --silent)
 }
 cluster() { "$here/up.sh"; }
 browser() { "$here/browser.sh" --project desk --project phone; }
