@@ -7,8 +7,7 @@ cd "$root"
 
 generate() {
   cargo run --quiet --locked --package crds --bin crdgen
-  cargo run --quiet --locked --package api-server --example openapi >api-server/openapi.json.new
-  mv api-server/openapi.json.new api-server/openapi.json
+  GENERATE=1 cargo test --quiet --locked --package api-server --lib openapi >/dev/null
   node_modules web >/dev/null && npm --prefix web run --silent generate >/dev/null
   cp crds/*.yaml charts/fastdeploy/files/crds/
   {

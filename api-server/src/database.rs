@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use store::PgPool;
 
+use crate::health::Health;
 use crate::names;
 use crate::people::first_admin::{self, FirstAdmin};
 use crate::people::password::Passwords;
@@ -49,6 +50,7 @@ pub async fn keep_current(
     pool: PgPool,
     passwords: Passwords,
     first_admin: FirstAdmin,
+    health: Health,
     clock: fn() -> Timestamp,
 ) {
     let mut last = None;
@@ -62,6 +64,7 @@ pub async fn keep_current(
             first_admin::ensure(&pool, &passwords, &first_admin).await
         };
         let done = done.await;
+        health.database(done.is_ok());
         let pause = if done.is_ok() { LOOK } else { RETRY };
         // Said once, not every second.
         if last.as_ref() != Some(&done) {

@@ -19,6 +19,8 @@ pub struct Health(Arc<Parts>);
 struct Parts {
     kubernetes: AtomicBool,
     listener: AtomicBool,
+    /// Runs go on without it, and so does this process.
+    database_away: AtomicBool,
 }
 
 impl Health {
@@ -32,11 +34,18 @@ impl Health {
         self.0.listener.store(up, Ordering::Relaxed);
     }
 
+    /// The database can be used, or not any longer.
+    pub fn database(&self, up: bool) {
+        self.0.database_away.store(!up, Ordering::Relaxed);
+    }
+
     fn readiness(&self) -> (StatusCode, &'static str) {
         if !self.0.kubernetes.load(Ordering::Relaxed) {
             (StatusCode::SERVICE_UNAVAILABLE, "waiting for the Kubernetes API\n")
         } else if !self.0.listener.load(Ordering::Relaxed) {
             (StatusCode::SERVICE_UNAVAILABLE, "the listener for runs is not up\n")
+        } else if self.0.database_away.load(Ordering::Relaxed) {
+            (StatusCode::OK, "degraded: database\n")
         } else {
             (StatusCode::OK, "ok\n")
         }
@@ -81,6 +90,10 @@ mod tests {
         health.kubernetes_answered();
         assert_eq!(get(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
         health.listening(true);
+        assert_eq!(get(&router, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+        health.database(false);
+        assert_eq!(get(&router, "/readyz").await, (StatusCode::OK, "degraded: database\n".to_owned()));
+        health.database(true);
         assert_eq!(get(&router, "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
         health.listening(false);
         assert_eq!(get(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);

@@ -67,7 +67,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let cluster = Kubernetes::new(client);
     let statuses = match &pool {
         Some(pool) => {
-            tokio::spawn(database::keep_current(pool.clone(), people.passwords.clone(), first_admin, CLOCK));
+            tokio::spawn(database::keep_current(
+                pool.clone(),
+                people.passwords.clone(),
+                first_admin,
+                health.clone(),
+                CLOCK,
+            ));
             Statuses::start(Arc::new(cluster.clone()), pool.clone(), CLOCK)
         }
         None => Statuses::nowhere(),

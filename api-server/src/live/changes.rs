@@ -73,9 +73,8 @@ pub async fn tell(hub: &Hub, pool: &PgPool) {
     let mut last: Option<Position> = None;
     loop {
         hub.0.changed.notified().await;
-        while let Err(error) = tell_once(hub, pool, &mut last).await {
-            let error = error.detail;
-            tracing::warn!(error, "changes cannot be read, it is tried again: {error}");
+        // Why it cannot be read is said by whoever keeps the database current.
+        while tell_once(hub, pool, &mut last).await.is_err() {
             tokio::time::sleep(PAUSE).await;
         }
     }

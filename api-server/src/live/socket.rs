@@ -222,8 +222,10 @@ impl Session {
         match message {
             ToServer::SignIn { token } | ToServer::Renew { token } => {
                 let renewed = Person::of_token(&self.app.key, &token, (self.app.clock)());
-                let renewed =
-                    renewed.filter(|renewed| renewed.name == self.person.name).ok_or("signed out")?;
+                // With other rights, what is followed is followed anew.
+                let same =
+                    |renewed: &Person| renewed.name == self.person.name && renewed.admin == self.person.admin;
+                let renewed = renewed.filter(same).ok_or("signed out")?;
                 let expires_at: Timestamp = renewed.expires_at;
                 self.person = renewed;
                 Ok(Some(FromServer::Renewed { expires_at }.text()))
