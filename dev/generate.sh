@@ -7,7 +7,8 @@ cd "$root"
 
 generate() {
   cargo run --quiet --locked --package crds --bin crdgen
-  GENERATE=1 cargo test --quiet --locked --package api-server --lib openapi >/dev/null
+  # With the words of `make test`, so that what is compiled for it is used.
+  GENERATE=1 cargo test --quiet --locked --workspace --exclude tests --lib openapi >/dev/null
   node_modules web >/dev/null && npm --prefix web run --silent generate >/dev/null
   cp crds/*.yaml charts/fastdeploy/files/crds/
   {
@@ -29,7 +30,7 @@ queries() {
   cat store/migrations/*.sql | psql_in "$name"
   touch store/src/lib.rs
   DATABASE_URL=${DATABASE_URL%/*}/$name SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$folder \
-    cargo check --quiet --locked --package store --all-targets
+    cargo check --quiet --locked --workspace --all-targets
   rm -rf store/.sqlx && mv "$folder" store/.sqlx && chmod 755 store/.sqlx
   psql_ "drop database $name"
 }

@@ -92,7 +92,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let page = Handle::new();
     let server = limits::with_upgrades(axum_server::from_tcp(socket)?).handle(page.clone());
     let routes = router::people(people, config.people.web.as_deref());
-    tokio::spawn(server.serve(routes.into_make_service()));
+    let serving_people = tokio::spawn(server.serve(routes.into_make_service()));
     let hosts = config.runs.hosts.join(",");
     tokio::spawn(listener::keep_current(tls, authority, config.runs.hosts, not_after, CLOCK));
     health.listening(true);
@@ -110,6 +110,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             page.graceful_shutdown(Some(limits::SHUTDOWN_GRACE));
             runs.graceful_shutdown(Some(limits::SHUTDOWN_GRACE));
             serving.await?.context("the listener for runs did not end well")?;
+            serving_people.await?.context("the listener for people did not end well")?;
         }
     }
     probes.shutdown();

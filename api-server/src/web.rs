@@ -52,3 +52,75 @@ pub async fn secured(request: Request, next: Next) -> Response {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::HeaderMap;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    struct Folder(std::path::PathBuf);
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    async fn ask(folder: &Folder, method: &str, path: &str, encoding: &str) -> (u16, HeaderMap, String) {
+        let routes = router(&folder.0).layer(middleware::from_fn(secured));
+        let request = Request::builder().method(method).uri(path).header("accept-encoding", encoding);
+        let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        (parts.status.as_u16(), parts.headers, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn built() -> Folder {
+        let folder = Folder(std::env::temp_dir().join(format!("fastdeploy-web-{}", uuid::Uuid::new_v4())));
+        std::fs::create_dir_all(folder.0.join("assets")).unwrap();
+        for (name, content) in
+            [("index.html", "page"), ("assets/a-1.js", "script"), ("assets/a-1.js.gz", "packed")]
+        {
+            std::fs::write(folder.0.join(name), content).unwrap();
+        }
+        folder
+    }
+
+    #[tokio::test]
+    async fn what_never_changes_is_kept_for_ever_and_the_page_is_asked_for_each_time() {
+        let folder = built();
+        let (status, headers, body) = ask(&folder, "GET", "/assets/a-1.js", "gzip").await;
+        assert_eq!((status, body.as_str()), (200, "packed"));
+        assert_eq!(
+            (&headers["content-encoding"], &headers["cache-control"]),
+            (&HeaderValue::from_static("gzip"), &FOR_EVER)
+        );
+        assert_eq!(ask(&folder, "GET", "/assets/a-1.js", "identity").await.2, "script");
+        for path in ["/", "/index.html", "/services/team/blog", "/sign-in"] {
+            let (status, headers, body) = ask(&folder, "GET", path, "gzip").await;
+            assert_eq!((status, body.as_str(), &headers["cache-control"]), (200, "page", &ASK), "{path}");
+            assert_eq!(headers["content-security-policy"], POLICY);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_not_kept_and_nothing_outside_is_served() {
+        let folder = built();
+        let (status, headers, _) = ask(&folder, "GET", "/assets/old-0.js", "gzip").await;
+        assert_eq!((status, &headers["cache-control"]), (404, &ASK));
+        std::fs::write(folder.0.parent().unwrap().join("fastdeploy-web-secret"), "secret").unwrap();
+        for path in [
+            "/assets/../../fastdeploy-web-secret",
+            "/assets/%2e%2e/%2e%2e/fastdeploy-web-secret",
+            "/..%2ffastdeploy-web-secret",
+            "//etc/passwd",
+        ] {
+            let (_, _, body) = ask(&folder, "GET", path, "identity").await;
+            assert!(!body.contains("secret") && !body.contains("root:"), "{path}: {body}");
+        }
+        assert_eq!(ask(&folder, "POST", "/", "identity").await.0, 405);
+    }
+}

@@ -48,15 +48,26 @@ test('what the server refuses is said at its field, and a new try is a new deed'
 })
 
 test('an answer that got lost is asked for again by the same key: nothing starts twice', async () => {
-  const start = vi.spyOn(api, 'start').mockRejectedValueOnce(new Refused(0, 'Unreachable', ''))
+  vi.useFakeTimers()
+  const start = vi.spyOn(api, 'start').mockReset().mockRejectedValueOnce(new Refused(0, 'Unreachable', ''))
+  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], may: { cancel: true } })
   const dialog = mount(DeployDialog, { props: { service: service() }, global, attachTo: document.body })
   await dialog.find('form').trigger('submit')
-  await flushPromises()
-  expect(dialog.find('[role=alert]').text()).toContain('nothing is started twice')
-  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], may: { cancel: true } })
+  await vi.advanceTimersByTimeAsync(400)
+  expect(dialog.emitted('started')).toHaveLength(1)
+  expect(start.mock.calls[0]?.[3]).toBe(start.mock.calls[1]?.[3])
+
+  // A server that stays away: it is said, and pressing again is the same deed.
+  start.mockRejectedValue(new Refused(0, 'Unreachable', ''))
   await dialog.find('form').trigger('submit')
-  await flushPromises()
-  expect(start.mock.calls.at(-2)?.[3]).toBe(start.mock.calls.at(-1)?.[3])
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(dialog.find('[role=alert]').text()).toContain('nothing is started twice')
+  await dialog.find('form').trigger('submit')
+  await vi.advanceTimersByTimeAsync(10_000)
+  const keys = start.mock.calls.slice(2).map((call) => call[3])
+  expect(keys).toHaveLength(10)
+  expect(new Set(keys).size).toBe(1)
+  vi.useRealTimers()
 })
 
 test('several answers are sent in the order of the form', async () => {

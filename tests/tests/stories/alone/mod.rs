@@ -3,7 +3,6 @@
 mod api_away;
 mod authority_damaged;
 mod kubelet_restarted;
-mod operator_killed;
 mod replicas;
 mod reports;
 mod run_lost;

@@ -40,6 +40,7 @@ async fn told(story: &Story, seconds: u32, meanwhile: impl AsyncFnOnce() -> Resu
     followed.saw(&events, &lines).await?;
     let began = events.iter().filter(|event| matches!(event.kind, Kind::StepStarted { .. })).count();
     same("steps that began", began, 4)?;
+    story.service_is("blog", "True", "True", "Deployed").await?;
     same("runs of Ansible on the server", servers.proofs(0).await?, 1)?;
     same("pods", story.pods.ever().len(), 1)
 }
@@ -72,6 +73,22 @@ async fn api_server_killed_during_a_run() -> Outcome {
                 node.kill_pod(&pod, "fastdeploy-api-server")?;
             }
             api.ready().await
+        })
+        .await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn operator_killed_during_a_run() -> Outcome {
+    let Some(node) = Node::here("operator-killed-reports") else { return Ok(()) };
+    Story::tell_alone("operator-killed-reports", async |story| {
+        let operator = Program::new(&story.client, "operator");
+        told(story, 8, async || {
+            for pod in operator.pods().await? {
+                node.kill_pod(&pod, "fastdeploy-operator")?;
+            }
+            operator.ready().await
         })
         .await
     })
