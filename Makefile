@@ -44,6 +44,8 @@ lint: ## format, licences and clippy, without a warning
 test: ## what CI runs: lint, unit tests, then the stories of tests/ on the cluster
 	@dev/test.sh
 
-test-all: test ## and what takes long
+test-all: test ## and what takes long: 500 random edits of every field, ten minutes without an API
+	@eval "$$(dev/env.sh)" && FASTDEPLOY_EDITS=500 cargo test --locked --package tests -- --nocapture edits
+	@eval "$$(dev/env.sh)" && cargo test --locked --package tests -- --nocapture --ignored
 
 .PHONY: help up down reset status logs env dev images sample generate screenshots lint test test-all

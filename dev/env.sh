@@ -8,7 +8,7 @@ export_() { printf 'export %s=%q\n' "$1" "$2"; }
 
 if [[ -f $KUBECONFIG ]]; then export_ KUBECONFIG "$KUBECONFIG"; fi
 if [[ -x $bin/kubectl ]]; then printf 'export PATH=%q:"${PATH#%q:}"\n' "$bin" "$bin"; fi
-for name in target runner; do
+for name in target repository runner; do
   if reference=$(image "$name" 2>/dev/null); then export_ "FASTDEPLOY_${name^^}_IMAGE" "$reference"; fi
 done
 secret() { kubectl --namespace "$namespace" get secret "$1" --output "jsonpath={.data.$2}" 2>/dev/null | base64 --decode; }

@@ -19,7 +19,7 @@ generate() {
   } >manifests/install.yaml
   queries
 }
-generated=(crds/*.yaml api-server/openapi.json web/src/api/schema.d.ts docs/reasons.md charts/fastdeploy/files/crds manifests/install.yaml store/.sqlx)
+generated=(crds/*.yaml api-server/openapi.json web/src/api/schema.d.ts docs/reasons.md docs/events.md charts/fastdeploy/files/crds manifests/install.yaml store/.sqlx)
 
 # store/.sqlx: what a real PostgreSQL with our schema says of each query.
 queries() {

@@ -13,7 +13,7 @@ image_tag() {
   case $1 in
   pause) fingerprint "$root/dev/pause/pause.c" </dev/null ;;
   coredns) readlink "$bin/coredns" | fingerprint ;;
-  target | postgresql) base_key | fingerprint "$root/images/$1"/* ;;
+  target | postgresql | repository) base_key | fingerprint "$root/images/$1"/* ;;
   operator | runner) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" ;;
   api-server) base_key | fingerprint "$root/images/$1"/* "$(program "$1")" $(find "$root/web/dist" -type f | LC_ALL=C sort) ;;
   esac
@@ -33,7 +33,7 @@ coredns_program() { cp "$(readlink "$bin/coredns")" "$1/coredns"; }
 # The ones that ship, from their Dockerfiles.
 product_images() {
   local name
-  for name in target postgresql operator api-server runner; do
+  for name in target postgresql repository operator api-server runner; do
     provide "$name" from_dockerfile
   done
 }
@@ -93,7 +93,7 @@ from_dockerfile() {
   local programs=$registry/programs:$1
   base_image
   case $1 in
-  target | postgresql) ;;
+  target | postgresql | repository) ;;
   api-server) programs_image "$programs" "$(program "$1")" "$root/web/dist" ;;
   *) programs_image "$programs" "$(program "$1")" ;;
   esac
@@ -141,7 +141,7 @@ make_base() {
 # would collect images it cannot get again, so it is told to leave that to us.
 forget_old_images() {
   local name reference current=
-  for name in pause coredns target postgresql operator api-server runner; do
+  for name in pause coredns target postgresql repository operator api-server runner; do
     reference=$(image "$name" 2>/dev/null) && current+="$reference "
   done
   [[ -n $external ]] || old_in_containerd "$current" |

@@ -53,6 +53,7 @@ spec:
 YAML
 }
 
+# Notifications may go to pods of this cluster: the tests receive them there.
 install_chart() {
   if [[ ! -d $root/charts/fastdeploy ]]; then outcome='skipped, there is no charts/fastdeploy yet'; return; fi
   make_volume
@@ -60,5 +61,6 @@ install_chart() {
     --set "image.registry=$registry" --set-string "operator.image.tag=$(image_tag operator)" \
     --set-string "apiServer.image.tag=$(image_tag api-server)" --set-string "runner.image.tag=$(image_tag runner)" \
     --set-string "postgresql.image.tag=$(image_tag postgresql)" "${dashboard[@]}" \
+    --set "outbound.allow={$pod_cidr}" \
     --take-ownership --wait --timeout 3m >"$state/log/helm.log" 2>&1 || { cat "$state/log/helm.log" >&2; kubectl --namespace "$namespace" get pods >&2; fail 'the chart could not be installed, see above'; }
 }

@@ -59,6 +59,9 @@ pub struct People {
     /// Folder with the built dashboard. Without it only the API is served.
     #[arg(id = "web", long, env = "FASTDEPLOY_WEB")]
     pub web: Option<PathBuf>,
+    /// How many proxies before it write X-Forwarded-For: an ingress is one. 0: that header is not believed.
+    #[arg(id = "trusted-proxies", long, env = "FASTDEPLOY_TRUSTED_PROXIES", default_value_t = 0)]
+    pub proxies: usize,
 }
 
 impl People {
@@ -142,6 +145,7 @@ mod tests {
             "FASTDEPLOY_HTTP_ADDR",
             "FASTDEPLOY_URL",
             "FASTDEPLOY_WEB",
+            "FASTDEPLOY_TRUSTED_PROXIES",
             "FASTDEPLOY_METRICS_ADDR",
             "FASTDEPLOY_NAMESPACE",
             "FASTDEPLOY_DATABASE_URL",

@@ -17,11 +17,17 @@ use crate::stored::{self, Error};
 
 /// How long a request waits for a connection before it is told to come again.
 const ACQUIRE: Duration = Duration::from_secs(2);
+/// A connection that nobody used for so long is asked whether it is still there.
+const IDLE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(1);
 /// How soon a database that was replaced by an empty one is noticed.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long changes are kept: a browser that was away longer loads anew.
 const CHANGES: SignedDuration = SignedDuration::from_hours(24);
+/// How long events are kept for those who tell them further: a notification is made within that time.
+const EVENTS: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long it is known what was told to whom.
+const DELIVERIES: SignedDuration = SignedDuration::from_hours(30 * 24);
 const USER: &str = "fastdeploy";
 const NAME: &str = "fastdeploy";
 
@@ -41,6 +47,15 @@ pub async fn url(client: &Client, namespace: &str, host: &str) -> Result<String,
 pub fn pool(url: &str) -> anyhow::Result<PgPool> {
     use anyhow::Context;
     let options = store::sqlx::postgres::PgPoolOptions::new().max_connections(10).acquire_timeout(ACQUIRE);
+    // Asked before each use, a connection would cost a round trip more each time.
+    let options = options.test_before_acquire(false).before_acquire(|connection, known| {
+        Box::pin(async move {
+            if known.idle_for > IDLE {
+                store::sqlx::Connection::ping(connection).await?;
+            }
+            Ok(true)
+        })
+    });
     options.connect_lazy(url).context("FASTDEPLOY_DATABASE_URL cannot be used")
 }
 
@@ -61,6 +76,8 @@ pub async fn keep_current(
             store::migrate(&pool).await.map_err(|error| error.to_string())?;
             store::partitions::ahead(&pool, now.to_zoned(TimeZone::UTC).date()).await.map_err(words)?;
             store::changes::prune(&pool, now - CHANGES).await.map_err(words)?;
+            store::outbox::prune(&pool, now - EVENTS).await.map_err(words)?;
+            store::deliveries::prune(&pool, now - DELIVERIES).await.map_err(words)?;
             first_admin::ensure(&pool, &passwords, &first_admin).await
         };
         let done = done.await;

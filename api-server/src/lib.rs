@@ -21,4 +21,5 @@ pub mod router;
 pub mod serve;
 pub mod stored;
 pub mod tls;
+pub mod traces;
 pub mod web;

@@ -19,6 +19,9 @@ pub const CLAIMS_AT_ONCE: usize = 64;
 /// For open requests, when the process is told to stop.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// For the last spans, when the process ends.
+pub const LAST_TRACES: Duration = Duration::from_secs(2);
+
 /// A server with these limits, HTTP/1.1 only, without upgrades.
 pub fn apply<A: Address, Acceptor>(server: Server<A, Acceptor>) -> Server<A, Acceptor> {
     with_upgrades(server.http1_only())

@@ -7,6 +7,9 @@ pub const SIGNING_KEY_PEM: &str = "private.pem";
 /// In [`SIGNING_KEY`]: the name of that key, as it stands in a token's header.
 pub const SIGNING_KEY_ID: &str = "kid";
 
+/// In [`SIGNING_KEY`], while the key is replaced: another one that is believed, and its name.
+pub const OTHER_KEYS: [(&str, &str); 2] = [("previous.pem", "previous.kid"), ("next.pem", "next.kid")];
+
 /// Secret with the certificate authority of the listener for runs.
 pub const RUNS_TLS: &str = "fastdeploy-runs-tls";
 /// In [`RUNS_TLS`] and [`CA`]: the authority's certificate, PEM.

@@ -8,16 +8,18 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 
 use crate::api::problem::Problem;
-use crate::api::{self, deployments, openapi, output, services};
+use crate::api::{
+    self, activity, compare, decisions, deployments, form, openapi, output, services, start, wait,
+};
 use crate::claim::cluster::Cluster;
 use crate::claim::{self, App, answer::Refusal};
 use crate::limits;
 use crate::live::socket;
-use crate::people::session;
+use crate::people::{account, deliveries, roles, session, tokens, users};
 use crate::reports::{self, Intake};
 use crate::web;
 
@@ -46,12 +48,36 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
     let rest = Router::new()
         .route("/session", post(session::sign_in).delete(session::sign_out))
         .route("/session/refresh", post(session::refresh))
+        .route("/account", get(account::read))
+        .route("/account/password", post(account::change_password))
+        .route("/users", get(users::list).post(users::create))
+        .route("/users/{name}", patch(users::change).delete(users::delete))
+        .route("/users/{name}/password", post(users::reset_password))
+        .route("/roles", get(roles::list).post(roles::bind))
+        .route("/roles/{namespace}/{name}", delete(roles::unbind))
+        .route("/services/{namespace}/{name}/deliveries", get(deliveries::list))
+        .route("/services/{namespace}/{name}/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/services/{namespace}/{name}/tokens", get(tokens::list).post(tokens::create))
+        .route("/services/{namespace}/{name}/tokens/{id}", delete(tokens::revoke))
         .route("/services", get(services::list))
         .route("/services/{namespace}/{name}", get(services::one))
-        .route("/services/{namespace}/{name}/deployments", get(deployments::list).post(deployments::start))
+        .route("/services/{namespace}/{name}/deployments", get(deployments::list).post(start::start))
+        .route("/services/{namespace}/{name}/form", get(form::form))
+        .route("/services/{namespace}/{name}/plan", get(form::plan))
+        .route("/services/{namespace}/{name}/durations", get(form::durations))
+        .route("/deployments", get(deployments::find_all))
         .route("/deployments/{uid}", get(deployments::one))
-        .route("/deployments/{uid}/cancel", post(deployments::cancel))
+        .route("/deployments/{uid}/cancel", post(decisions::cancel))
+        .route("/deployments/{uid}/approval", post(decisions::decide))
+        .route("/deployments/{uid}/retry", post(start::retry))
+        .route("/deployments/{uid}/comparison", get(compare::compare))
+        .route("/deployments/{uid}/wait", get(wait::wait))
         .route("/deployments/{uid}/output", get(output::read))
+        .route("/deployments/{uid}/output/search", get(output::search))
+        .route("/deployments/{uid}/output/download", get(output::download))
+        .route("/activity", get(activity::list))
+        .route("/activity/csv", get(activity::csv))
+        .route("/activity/jsonl", get(activity::jsonl))
         .route(
             "/openapi.json",
             get(|| async { ([(header::CONTENT_TYPE, "application/json")], openapi::json()) }),

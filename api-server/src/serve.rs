@@ -20,6 +20,7 @@ use crate::database;
 use crate::health::{self, Health};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::people::bindings;
 use crate::people::first_admin::{self, FirstAdmin};
 use crate::reports::{Intake, status::Statuses};
 use crate::router;
@@ -54,13 +55,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let Loaded { stored: Stored { signing_key, authority }, database, first_admin } = stored;
     let pool = database.map(|url| database::pool(&url)).transpose()?;
-    let people = PeopleApp::new(
+    let traces = telemetry::Traces::from_environment(crds::names::API_SERVER)?;
+    let mut people = PeopleApp::new(
         cluster::Kubernetes::through(client.clone()),
         signing_key.clone(),
         CLOCK,
         pool.clone(),
         config.people.secure(),
     );
+    people.traces = traces.clone();
+    people.people.proxies = config.people.proxies;
+    people.people.roles = Some(bindings::Kubernetes::through(client.clone()));
+    tokio::spawn(stored::keep_key(client.clone(), config.namespace.clone(), signing_key.clone()));
     tokio::spawn(roles::watch(client.clone(), people.access.clone()));
     tokio::spawn(people.hub.clone().run());
     let hub = people.hub.clone();
@@ -82,7 +88,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
     let not_after = certificate.not_after;
     let tls = RustlsConfig::from_config(listener::server_config(certificate)?);
-    let app = App::new(cluster, signing_key, CLOCK, metrics);
+    let app = App::new(cluster, signing_key, CLOCK, metrics, traces.clone());
 
     let socket = bind(config.runs.addr)?;
     let runs = Handle::new();
@@ -92,7 +98,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let page = Handle::new();
     let server = limits::with_upgrades(axum_server::from_tcp(socket)?).handle(page.clone());
     let routes = router::people(people, config.people.web.as_deref());
-    let serving_people = tokio::spawn(server.serve(routes.into_make_service()));
+    let serving_people =
+        tokio::spawn(server.serve(routes.into_make_service_with_connect_info::<SocketAddr>()));
     let hosts = config.runs.hosts.join(",");
     tokio::spawn(listener::keep_current(tls, authority, config.runs.hosts, not_after, CLOCK));
     health.listening(true);
@@ -113,6 +120,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             serving_people.await?.context("the listener for people did not end well")?;
         }
     }
+    traces.flush(limits::LAST_TRACES).await;
     probes.shutdown();
     Ok(())
 }

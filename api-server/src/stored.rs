@@ -3,6 +3,7 @@
 //! that start together agree, because the first one to create an object wins and the others read it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crds::names::API_SERVER;
 use jiff::Timestamp;
@@ -43,7 +44,36 @@ async fn signing_key(secrets: &Api<Secret>) -> Result<SigningKey, Error> {
     .await?;
     let pem = value(&secret, name, names::SIGNING_KEY_PEM)?;
     let kid = value(&secret, name, names::SIGNING_KEY_ID)?;
-    SigningKey::from_pem(&pem, &kid).map_err(|error| Error::malformed(name, error))
+    let mut key = SigningKey::from_pem(&pem, &kid).map_err(|error| Error::malformed(name, error))?;
+    for (pem, kid) in names::OTHER_KEYS {
+        if secret.data.as_ref().is_some_and(|data| data.contains_key(pem)) {
+            let (pem, kid) = (value(&secret, name, pem)?, value(&secret, name, kid)?);
+            key = key.and(&pem, &kid).map_err(|error| Error::malformed(name, error))?;
+        }
+    }
+    Ok(key)
+}
+
+/// How soon a key that was replaced is known.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Reads the signing key again and again: it can be replaced without a restart.
+pub async fn keep_key(client: Client, namespace: String, key: SigningKey) {
+    let secrets = Api::namespaced(client, &namespace);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match signing_key(&secrets).await {
+            Ok(now) if key.become_as(&now) => {
+                let kid = key.kid();
+                tracing::info!(key.kid = kid, "tokens are signed with key {kid} from now on");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(error, "the signing key stays as it is: {error}");
+            }
+        }
+    }
 }
 
 async fn authority(secrets: &Api<Secret>, now: Timestamp) -> Result<(Authority, String), Error> {

@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::schema;
+use crate::{schema, service::NameRef};
 
 /// One run of a Service.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,12 +43,19 @@ use crate::schema;
         .message("status.attempt never falls"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.run) || (has(self.status) && has(self.status.run) && (self.status.run.attempt > oldSelf.status.run.attempt || (self.status.run.attempt == oldSelf.status.run.attempt && self.status.run.instance == oldSelf.status.run.instance && self.status.run.seq >= oldSelf.status.run.seq)))")
         .message("status.run: within an attempt the instance stays and seq never falls"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.approval) || (has(self.status) && has(self.status.approval) && self.status.approval == oldSelf.status.approval)")
+        .message("status.approval: what was decided stays"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.digest) || (has(self.status) && has(self.status.digest) && self.status.digest == oldSelf.status.digest)")
         .message("status.digest: what a Deployment runs is frozen")
 )]
 #[serde(rename_all = "camelCase")]
-// Inputs have no type, so CEL in a CRD cannot compare them; the chart's admission policy does.
-#[x_kube(validation = Rule::new("self.service == oldSelf.service && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)").message("spec is immutable but for cancel; make a new Deployment instead"))]
+// Inputs have no type, so CEL in a CRD cannot compare them; the chart's admission policy does, and with them
+// all other fields.
+#[x_kube(validation = Rule::new("self.service == oldSelf.service && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason)").message("spec is immutable but for cancel and approval; make a new Deployment instead"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.approval) || (has(self.approval) && self.approval == oldSelf.approval)").message("approval: what was decided stays; make a new Deployment instead"))]
+#[x_kube(validation = Rule::new("!has(self.repeat) || !has(self.failedOf)").message("write repeat or failedOf, not both"))]
+#[x_kube(validation = Rule::new("!has(self.revision) || !(has(self.repeat) || has(self.failedOf))").message("what is repeated has its revision: leave out revision"))]
+#[x_kube(validation = Rule::new("!has(self.failedOf) || !has(self.limit)").message("failedOf is a limit already; leave out limit"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.cancel) || has(self.cancel)").message("cancel: AfterStep may be raised to Now, never taken back"))]
 pub struct DeploymentSpec {
     /// Name of the Service of the same namespace.
@@ -62,10 +69,121 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::any_map")]
     pub inputs: BTreeMap<String, Value>,
+    /// Whatever a script is to know besides, handed to it as it is: `context` of its configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::any_map")]
+    pub context: BTreeMap<String, Value>,
+    /// Answers to the Service's inputs of type secret: a Secret of this namespace with a key for each. It may be made
+    /// up to 30 seconds later, so that this Deployment can be its owner. One called as the Deployment with `-inputs` behind
+    /// it is kept as long as a run may need it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_inputs: Option<SecretInputs>,
+    /// Apply changes the servers. Check is a preview: Ansible's check mode, with differences. Default: Apply.
+    #[serde(default, skip_serializing_if = "is_apply")]
+    pub mode: Mode,
+    /// Another revision of the Service's repository than the one that is wanted now: a branch, tag or commit that
+    /// its ref permits, or a commit that was live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 250), regex(pattern = "^[^-\\s][^\\s]*$"))]
+    pub revision: Option<String>,
+    /// Run exactly what that Deployment of this Service ran, with Secrets as they are today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<NumberRef>,
+    /// Run what that Deployment of this Service ran, only on the servers that failed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_of: Option<NumberRef>,
+    /// Only these servers: an Ansible pattern, for example `web1` or `web*:!web3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500), regex(pattern = "^[^-@\\s][^\\s]*$"))]
+    pub limit: Option<String>,
+    /// Agree to this run, or refuse it. Once; only with the verb `approve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// Stop the run: AfterStep lets the step that is on end first. May be raised to Now, never taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf || self == 'Now'").message("cancel: AfterStep may be raised to Now, never taken back"))]
     pub cancel: Option<Cancel>,
+}
+
+impl DeploymentSpec {
+    /// A plain run of a Service.
+    pub fn of(service: impl Into<String>) -> Self {
+        Self {
+            service: service.into(),
+            reason: None,
+            inputs: BTreeMap::new(),
+            context: BTreeMap::new(),
+            secret_inputs: None,
+            mode: Mode::Apply,
+            revision: None,
+            repeat: None,
+            failed_of: None,
+            limit: None,
+            approval: None,
+            cancel: None,
+        }
+    }
+
+    /// All servers of the Service are brought to one state: what it leaves is live. The rest of a failed
+    /// run counts as the whole of it.
+    pub fn is_whole(&self) -> bool {
+        self.mode == Mode::Apply && self.limit.is_none()
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_apply(mode: &Mode) -> bool {
+    *mode == Mode::Apply
+}
+
+/// Where secret answers are.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretInputs {
+    /// A Secret of the same namespace: its keys are names of inputs.
+    pub secret_ref: NameRef,
+}
+
+/// Whether a run changes anything.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Apply,
+    /// It only looks what it would change.
+    Check,
+}
+
+/// A Deployment of the same Service, by its number.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NumberRef {
+    /// 128 for #128.
+    #[schemars(range(min = 1))]
+    pub number: i64,
+}
+
+/// What somebody decided on a run.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// Yes or no.
+    pub decision: Decision,
+    /// What was looked at: `status.digest`. For another one it is void.
+    #[schemars(length(min = 1, max = 100))]
+    pub digest: String,
+    /// Who decided: the name that Kubernetes knows them by.
+    #[schemars(length(min = 1, max = 253))]
+    pub by: String,
+}
+
+/// Yes or no.
+#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
 }
 
 /// How to stop.
@@ -117,6 +235,16 @@ pub struct DeploymentStatus {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<WaitingFor>,
+    /// Who agreed or refused, and when that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalStatus>,
+    /// The newer Deployment for which this one gives way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<crate::service::ObjectRef>,
+    /// When the next attempt begins, after one that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub retry_at: Option<Timestamp>,
     /// The attempt that is on or was last, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -128,6 +256,13 @@ pub struct DeploymentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub digest: Option<String>,
+    /// The answers of the form that it runs with, where another Deployment gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_any_map")]
+    pub inputs: Option<BTreeMap<String, Value>>,
+    /// The Secret with the secret answers that it runs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_inputs: Option<NameRef>,
     /// Name of the ConfigMap that holds the frozen input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -145,6 +280,9 @@ pub struct DeploymentStatus {
     /// Why it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureStatus>,
+    /// Whether the site answered after it; absent: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_up: Option<bool>,
     /// What the playbook reported with set_stats.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::any_map")]
@@ -173,14 +311,20 @@ impl Default for DeploymentStatus {
             reason: None,
             requested_by: None,
             waiting_for: None,
+            approval: None,
+            replaced_by: None,
+            retry_at: None,
             attempt: None,
             revision: None,
             digest: None,
+            inputs: None,
+            secret_inputs: None,
             bundle: None,
             run: None,
             steps: Vec::new(),
             hosts: None,
             failure: None,
+            site_up: None,
             outputs: BTreeMap::new(),
             started_at: None,
             finished_at: None,
@@ -188,11 +332,34 @@ impl Default for DeploymentStatus {
     }
 }
 
+impl DeploymentStatus {
+    /// The claim of the attempt that is on or was last: an earlier attempt's counts no more.
+    pub fn run_of_attempt(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|run| self.attempt.is_none_or(|attempt| attempt == run.attempt))
+    }
+}
+
+/// Who agreed or refused.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalStatus {
+    /// Who.
+    #[schemars(length(max = 253))]
+    pub by: String,
+    /// Yes or no.
+    pub decision: Decision,
+    /// When it was seen.
+    #[schemars(schema_with = "schema::time")]
+    pub at: Timestamp,
+}
+
 /// Where a Deployment stands.
 #[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Seen, not numbered yet.
     Pending,
+    /// Waits until somebody agrees.
+    AwaitingApproval,
     /// Waits for its turn.
     Queued,
     /// Its pod is being made, or waits for the permission to start.
@@ -219,6 +386,7 @@ impl Phase {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
+            Self::AwaitingApproval => "AwaitingApproval",
             Self::Queued => "Queued",
             Self::Preparing => "Preparing",
             Self::Running => "Running",
@@ -254,6 +422,12 @@ pub enum Via {
     Change,
     /// On the page.
     Dashboard,
+    /// The clock.
+    Schedule,
+    /// A run that failed.
+    Rollback,
+    /// The servers are looked at, or corrected.
+    Drift,
 }
 
 /// What a Deployment waits for.
@@ -315,6 +489,14 @@ pub struct Progress {
     /// Seconds that it usually takes from here to the end, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_seconds: Option<u32>,
+    /// When it is expected to end, from how long its steps took in earlier runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub expected_end: Option<Timestamp>,
+    /// From then on it takes longer than nine of ten earlier runs did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub long_after: Option<Timestamp>,
 }
 
 /// A step that was done.
@@ -416,4 +598,20 @@ pub struct FailureStatus {
     /// What one can do about it.
     #[schemars(length(max = 500))]
     pub hint: String,
+    /// Of a server that was not recognised (HostKeyChanged): the key that it shows now. Nobody has confirmed it:
+    /// compare the fingerprint with the server's own before you trust it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<HostKey>,
+}
+
+/// A server's own key.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostKey {
+    /// As `ssh-keygen -l` shows it on the server.
+    #[schemars(length(max = 100))]
+    pub fingerprint: String,
+    /// The line for `known_hosts` of credentials.knownHosts that trusts it.
+    #[schemars(length(max = 1000))]
+    pub known_hosts: String,
 }

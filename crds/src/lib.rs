@@ -4,15 +4,22 @@
 #![recursion_limit = "256"]
 
 pub mod conditions;
+pub mod credentials;
 pub mod deployment;
+pub mod drift;
 pub mod duration;
+pub mod events;
 pub mod inputs;
 pub mod kstatus;
 pub mod manifest;
 pub mod names;
+pub mod notify;
+pub mod policy;
 pub mod reasons;
+pub mod runner;
 mod schema;
 pub mod service;
+pub mod source;
 
 pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Phase};
 pub use reasons::Reason;

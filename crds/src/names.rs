@@ -22,8 +22,16 @@ pub const LABEL_WATCH: &str = "fastdeploy.dev/watch";
 pub const ANNOTATION_REQUESTED_AT: &str = "fastdeploy.dev/requestedAt";
 /// Annotation on a Deployment that the operator made: what triggered it.
 pub const ANNOTATION_TRIGGER: &str = "fastdeploy.dev/trigger";
-/// Annotation on a Deployment that the api-server made: the person who asked for it. Only fastDeploy may write it.
+/// Annotation on a Deployment: who asked for it. The api-server writes it, and an admission policy for whoever
+/// comes by another way; nobody else's word counts.
 pub const ANNOTATION_REQUESTED_BY: &str = "fastdeploy.dev/requested-by";
+/// Annotation on a Deployment: the trace that it belongs to, as W3C's `traceparent`. Anybody may write it when they
+/// create the Deployment; without it, the Deployment begins a trace of its own.
+pub const ANNOTATION_TRACEPARENT: &str = "fastdeploy.dev/traceparent";
+/// Annotation on a Deployment that did not come from the api-server, beside [`ANNOTATION_REQUESTED_BY`].
+pub const ANNOTATION_REQUESTED_VIA: &str = "fastdeploy.dev/requested-via";
+/// Value of [`ANNOTATION_REQUESTED_VIA`]: straight at Kubernetes.
+pub const VIA_KUBECTL: &str = "Kubectl";
 /// Annotation on a run's pod: how to stop (`AfterStep` or `Now`), read by the runner through the downward API.
 pub const ANNOTATION_CANCEL: &str = "fastdeploy.dev/cancel";
 /// Annotation on a run's pod: seconds from the claim to the end of Ansible, read by the api-server for the deadline.
@@ -33,6 +41,9 @@ pub const ANNOTATION_CANCELLED_AT: &str = "fastdeploy.dev/cancelled-at";
 /// Annotation on a bundle's ConfigMap: the digest that it holds.
 pub const ANNOTATION_DIGEST: &str = "fastdeploy.dev/digest";
 
+/// What Kubernetes puts before the names of our people.
+pub const USER_PREFIX: &str = "fastdeploy:";
+
 /// Finalizer on a Deployment with a run that may still be on: it is stopped first.
 pub const FINALIZER_RUN: &str = "fastdeploy.dev/run";
 
@@ -41,9 +52,23 @@ pub const MAX_SERVICE_NAME: usize = 40;
 /// Longest name of a Deployment, in characters: `-a99999999` still fits behind it into a label.
 pub const MAX_DEPLOYMENT_NAME: usize = 53;
 
-/// The person who asked for a Deployment on the page.
+/// Who asked for a Deployment, as far as that is known.
 pub fn requester(annotations: &std::collections::BTreeMap<String, String>) -> Option<&str> {
     annotations.get(ANNOTATION_REQUESTED_BY).map(String::as_str)
+}
+
+/// It came straight from Kubernetes, not by way of the api-server.
+pub fn came_by_kubectl(annotations: &std::collections::BTreeMap<String, String>) -> bool {
+    annotations.get(ANNOTATION_REQUESTED_VIA).is_some_and(|via| via == VIA_KUBECTL)
+}
+
+/// Whether an object of Kubernetes can have this name: a DNS subdomain.
+pub fn is_object_name(name: &str) -> bool {
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let is_label = |label: &str| is_end(label.chars().next()) && is_end(label.chars().next_back());
+    name.len() <= 253
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+        && name.split('.').all(is_label)
 }
 
 /// Name of the Deployment that a trigger of this Service makes. The same trigger makes the same
@@ -58,6 +83,11 @@ pub fn job(deployment: &str, attempt: u32) -> String {
     format!("{deployment}-a{attempt}")
 }
 
+/// Name of the Secret with secret answers that belongs to one Deployment.
+pub fn secret_inputs(deployment: &str) -> String {
+    format!("{deployment}-inputs")
+}
+
 /// Name of the ConfigMap that holds a bundle: shared by all Deployments that run the same.
 /// `content` is the bundle as it is stored.
 pub fn bundle(content: &str) -> String {
@@ -67,6 +97,18 @@ pub fn bundle(content: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_name_is_told_from_what_is_one() {
+        for name in ["a", "blog-1", "kube-root-ca.crt", "0"] {
+            assert!(is_object_name(name), "{name}");
+        }
+        for name in
+            ["", "0 0 31 2 *", "../../x", "a/b", "A", "-a", "a-", ".a", "a..b", "a?b", "ü", &"a".repeat(254)]
+        {
+            assert!(!is_object_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_same_trigger_makes_the_same_name() {

@@ -61,3 +61,32 @@ pub fn labels(_: &mut SchemaGenerator) -> Schema {
         "additionalProperties": { "type": "string", "maxLength": 63 },
     })
 }
+
+/// Paths of a repository to ids.
+pub fn trees(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 30,
+        "additionalProperties": { "type": "string", "maxLength": 64 },
+    })
+}
+
+/// As [`any_map`], may be absent.
+pub fn optional_any_map(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "maxProperties": 200,
+        "additionalProperties": { "x-kubernetes-preserve-unknown-fields": true },
+    })
+}
+
+/// A list of objects of Kubernetes' own, passed on as they are and checked there.
+pub fn any_objects(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 20,
+        "x-kubernetes-list-type": "atomic",
+        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+    })
+}

@@ -8,7 +8,18 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{deployment::Phase, schema};
+pub use crate::credentials::{
+    BecomePassword, Credentials, Galaxy, KnownHosts, Ssh, SshConfig, Trust, VaultPassword,
+};
+pub use crate::runner::{Cache, EnvVar, ImagePullPolicy, Runner, RunnerVolume};
+use crate::{
+    deployment::Phase,
+    drift::DriftStatus,
+    notify::Notify,
+    policy::{Cause, Policy},
+    schema,
+    source::Source,
+};
 
 /// A web application that is kept on its servers by an Ansible playbook.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,10 +42,15 @@ use crate::{deployment::Phase, schema};
     printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: write at most 40 lower-case letters, digits and dashes, beginning with a letter"),
+    validation = Rule::new("!has(self.spec.dependsOn) || self.spec.dependsOn.all(d, d.name != self.metadata.name)")
+        .message("dependsOn: a Service cannot wait for itself"),
     validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.lastNumber) || (has(self.status) && has(self.status.lastNumber) && self.status.lastNumber >= oldSelf.status.lastNumber)")
         .message("status.lastNumber never falls")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.playbook) != has(self.script)").message("write exactly one of playbook and script"))]
+#[x_kube(validation = Rule::new("!has(self.options) || !has(self.options.factCache) || (has(self.runner) && has(self.runner.cache))").message("options.factCache: facts are kept in a volume, so name its claim in runner.cache"))]
+#[x_kube(validation = Rule::new("!has(self.source.image) || (has(self.runner) && has(self.runner.image))").message("source.image: the playbook is in an image of yours, so name that image in runner.image"))]
 pub struct ServiceSpec {
     /// What people see. Default: the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,12 +65,25 @@ pub struct ServiceSpec {
     #[schemars(length(max = 2000))]
     #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('http://') || self.startsWith('https://'))").message("url: write the whole address, for example https://blog.example.com"))]
     pub url: Option<String>,
-    /// Where the playbook comes from: exactly one of `inline`, `configMap`.
+    /// Where the playbook comes from: exactly one of `git`, `inline`, `configMap`, `image`.
     pub source: Source,
-    /// The playbook, as a path in the source, for example `deploy.yml`.
+    /// The playbook, as a path in the source, for example `deploy.yml`. Exactly one of `playbook` and `script`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 250))]
     #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.startsWith('-') && !self.split('/').exists(p, p == '..' || p == '')").message("playbook: write a path inside the source, for example deploy.yml or site/deploy.yml"))]
-    pub playbook: String,
+    pub playbook: Option<String>,
+    /// Instead of a playbook: an executable, as a path in the source, for example `deploy.sh`. It is started with
+    /// `--config FILE`; lines of JSON on its output are steps, its exit code says whether it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 250))]
+    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.startsWith('-') && !self.split('/').exists(p, p == '..' || p == '')").message("script: write a path inside the source, for example deploy.sh or site/deploy.py"))]
+    pub script: Option<String>,
+    /// Collections and roles that the playbook needs, as a path in the source, for example `requirements.yml`: they
+    /// are installed with ansible-galaxy before it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 250))]
+    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.startsWith('-') && !self.split('/').exists(p, p == '..' || p == '')").message("requirements: write a path inside the source, for example requirements.yml"))]
+    pub requirements: Option<String>,
     /// The servers: exactly one of `path`, `inline`, `configMapRef`, `secretRef`, `local`.
     pub inventory: Inventory,
     /// Variables for the playbook. They may contain templates, so they are the author's; what people type belongs into `inputs`.
@@ -69,18 +98,34 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub inputs: Vec<Input>,
-    /// How to log in to the servers.
+    /// How to log in to the servers, and what else a run must prove.
     #[serde(default, skip_serializing_if = "is_default")]
     pub credentials: Credentials,
+    /// The steps that people see before the run has told its own: names and what they do. A script's steps are not
+    /// known otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "atomic"))]
+    pub steps: Vec<NamedStep>,
     /// What ansible-playbook is told besides.
     #[serde(default, skip_serializing_if = "is_default")]
     pub options: Options,
-    /// When to deploy, and for how long it may take.
+    /// When to deploy, by which rules, and for how long it may take.
     #[serde(default)]
     pub policy: Policy,
+    /// Services of this namespace that must be Ready, with no run on, before a run starts that nobody asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub depends_on: Vec<NameRef>,
+    /// How one sees that the site is up: asked from the run's pod, before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// How many ended Deployments stay in the cluster. The live one, the one before and the last one always stay.
     #[serde(default)]
     pub history: History,
+    /// Who is told what happens. Needs the installation's PostgreSQL; what cannot be told at once is tried again for hours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub notify: Vec<Notify>,
     /// The pod in which Ansible runs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub runner: Runner,
@@ -92,27 +137,6 @@ pub struct ServiceSpec {
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
-
-/// Where the playbook comes from.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.inline), has(self.configMap)].filter(x, x).size() == 1").message("source: write exactly one of inline or configMap"))]
-pub struct Source {
-    /// Files right here, path to content: for small playbooks, at most 256 kB in all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 100))]
-    #[x_kube(validation = Rule::new("self.all(p, size(p) <= 250 && p.matches('^[A-Za-z0-9_.@+-]+(/[A-Za-z0-9_.@+-]+)*$') && !p.matches('(^|/)[.][.](/|$)'))").message("source.inline: write paths such as deploy.yml or roles/web/tasks/main.yml, without a leading / and without .."))]
-    #[x_kube(validation = Rule::new("self.map(p, size(self[p])).sum() <= 262144").message("source.inline: more than 256 kB in all; put large playbooks into a ConfigMap"))]
-    pub inline: Option<BTreeMap<String, FileContent>>,
-    /// A ConfigMap of the same namespace; its keys are the files. A change of it is a change of the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map: Option<NameRef>,
-}
-
-/// Text of a file.
-#[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FileContent(#[schemars(length(max = 262_144))] pub String);
 
 /// Something in the same namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +203,7 @@ pub struct VariablesFrom {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(self.type in ['choice', 'multichoice']) == has(self.choices)").message("inputs: choices belong to the types choice and multichoice, and only there"))]
-#[x_kube(validation = Rule::new("!has(self.pattern) || self.type in ['text', 'textarea']").message("inputs: pattern belongs to the types text and textarea"))]
+#[x_kube(validation = Rule::new("!has(self.pattern) || self.type in ['text', 'textarea', 'gitBranch', 'gitTag']").message("inputs: pattern belongs to the types text, textarea, gitBranch and gitTag"))]
 #[x_kube(validation = Rule::new("(!has(self.minimum) && !has(self.maximum)) || self.type == 'number'").message("inputs: minimum and maximum belong to the type number"))]
 #[x_kube(validation = Rule::new("!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum").message("inputs: minimum must not be above maximum"))]
 pub struct Input {
@@ -238,53 +262,17 @@ pub enum InputType {
     Multichoice,
     /// A day, as 2026-11-23.
     Date,
-}
-
-/// How to log in to the servers.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Credentials {
-    /// With an SSH key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ssh: Option<Ssh>,
-    /// The servers' own keys, by which they are recognised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known_hosts: Option<KnownHosts>,
-}
-
-/// An SSH key.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ssh {
-    /// A Secret of type kubernetes.io/ssh-auth (key `ssh-privatekey`).
-    pub secret_ref: NameRef,
-    /// The user on the servers. Default: what the inventory says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = "^[A-Za-z_][A-Za-z0-9_.-]*$"))]
-    pub user: Option<String>,
-}
-
-/// The servers' own keys. Strict: a server that is not in the list, or has another key, is refused.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.configMapRef) && has(self.secretRef)) && (has(self.configMapRef) || has(self.secretRef) || has(self.trust))").message("credentials.knownHosts: write configMapRef or secretRef (key known_hosts), or trust: OnFirstUse"))]
-pub struct KnownHosts {
-    /// A ConfigMap with the key `known_hosts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_ref: Option<NameRef>,
-    /// A Secret with the key `known_hosts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<NameRef>,
-    /// OnFirstUse: a server that is not in the list is believed. A changed key is refused all the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trust: Option<Trust>,
-}
-
-/// Whom to believe.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Trust {
-    /// A server that is not known yet.
-    OnFirstUse,
+    /// A secret: it never stands in a spec, but in the Secret that the Deployment names in `secretInputs`.
+    Secret,
+    /// A branch of the Service's repository.
+    #[serde(rename = "gitBranch")]
+    GitBranch,
+    /// A tag of the Service's repository.
+    #[serde(rename = "gitTag")]
+    GitTag,
+    /// The id of a commit, whole or at least seven characters of it.
+    #[serde(rename = "gitCommit")]
+    GitCommit,
 }
 
 /// What ansible-playbook is told besides.
@@ -313,53 +301,60 @@ pub struct Options {
     /// Fewer SSH round trips; switch off where sudo demands a terminal (requiretty). Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipelining: Option<bool>,
+    /// How long facts of a server count for later runs, 1 minute to 7 days; needs `runner.cache`. Default: each run
+    /// gathers them anew, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), regex(pattern = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && size(self) > 0 && duration(self) >= duration('1m') && duration(self) <= duration('168h')").message("options.factCache: write a duration from 1m to 168h, for example 24h"))]
+    pub fact_cache: Option<String>,
 }
 
-/// When to deploy, and for how long it may take.
+/// A step, as people see it.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Policy {
-    /// OnChange: a change of source, variables or inventory makes a Deployment. Manual: people do. Default: Manual.
-    #[serde(default)]
-    pub deploy: DeployPolicy,
-    /// From the start of Ansible to its end; 10 seconds to 24 hours. Default: 30m.
-    #[serde(default = "default_timeout")]
+pub struct NamedStep {
+    /// Its name: that of a task, or what the script reports.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// What it does, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub description: Option<String>,
+}
+
+/// How one sees that the site is up.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// With a request over HTTP.
+    pub http: HttpCheck,
+}
+
+/// A request over HTTP.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpCheck {
+    /// What is asked for, with GET.
+    #[schemars(length(max = 2000))]
+    #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('http://') || self.startsWith('https://'))").message("healthCheck.http.url: write the whole address, for example https://blog.example.com/health"))]
+    pub url: String,
+    /// The status that says that all is well. Default: 200.
+    #[serde(default = "ok_status")]
+    #[schemars(range(min = 100, max = 599))]
+    pub status: u16,
+    /// How long after a run it may take until it answers so; 1 second to 10 minutes. Default: 10s.
+    #[serde(default = "default_check_timeout")]
     #[schemars(length(max = 20), regex(pattern = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$"))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && size(self) > 0 && duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("policy.timeout: write a duration from 10s to 24h, for example 30m"))]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && size(self) > 0 && duration(self) >= duration('1s') && duration(self) <= duration('10m')").message("healthCheck.http.timeout: write a duration from 1s to 10m, for example 10s"))]
     pub timeout: String,
-    /// From the Job to the start of Ansible (image, scheduling, API); 10 seconds to 24 hours. Default: 10m.
-    #[serde(default = "default_prepare_timeout")]
-    #[schemars(length(max = 20), regex(pattern = "^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$"))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && size(self) > 0 && duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("policy.prepareTimeout: write a duration from 10s to 24h, for example 10m"))]
-    pub prepare_timeout: String,
 }
 
-fn default_timeout() -> String {
-    "30m".into()
+const fn ok_status() -> u16 {
+    200
 }
 
-fn default_prepare_timeout() -> String {
-    "10m".into()
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            deploy: DeployPolicy::default(),
-            timeout: default_timeout(),
-            prepare_timeout: default_prepare_timeout(),
-        }
-    }
-}
-
-/// What makes a Deployment.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeployPolicy {
-    /// Only people.
-    #[default]
-    Manual,
-    /// Every change of what is wanted.
-    OnChange,
+fn default_check_timeout() -> String {
+    "10s".into()
 }
 
 /// How many ended Deployments stay in the cluster.
@@ -387,53 +382,6 @@ const fn default_failed() -> u32 {
 impl Default for History {
     fn default() -> Self {
         Self { succeeded: default_succeeded(), failed: default_failed() }
-    }
-}
-
-/// The pod in which Ansible runs.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Runner {
-    /// An image built on fastDeploy's runner image, with what the playbook needs besides. A change of it is a change of what is wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 500), regex(pattern = "^[^\\s]+$"))]
-    pub image: Option<String>,
-    /// When the image is pulled. Default: IfNotPresent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_pull_policy: Option<ImagePullPolicy>,
-    /// Secrets with which the image is pulled.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub image_pull_secrets: Vec<NameRef>,
-    /// Requests and limits, as in a pod. Default: requests of 100m and 128Mi, a limit of 1Gi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::any_object")]
-    pub resources: Option<Value>,
-    /// Labels that the node must have, as in a pod.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "schema::labels")]
-    pub node_selector: BTreeMap<String, String>,
-}
-
-/// When an image is pulled.
-#[derive(schemars::JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ImagePullPolicy {
-    /// At each run.
-    Always,
-    /// Where the node does not have it.
-    IfNotPresent,
-    /// Not at all.
-    Never,
-}
-
-impl ImagePullPolicy {
-    /// As Kubernetes writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "Always",
-            Self::IfNotPresent => "IfNotPresent",
-            Self::Never => "Never",
-        }
     }
 }
 
@@ -469,6 +417,12 @@ pub struct ServiceStatus {
     /// The Deployment that ended last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Last>,
+    /// When the next run starts by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Next>,
+    /// Whether the servers still are what was left there, with `policy.drift`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
     /// The value of the annotation fastdeploy.dev/requestedAt that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -491,18 +445,36 @@ impl Default for ServiceStatus {
             live: None,
             previous: None,
             last: None,
+            next: None,
+            drift: None,
             last_handled_reconcile_at: None,
         }
     }
 }
 
 /// The source as it was last read.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceStatus {
-    /// For people: `inline@sha256:…`, `blog-playbook@sha256:…`.
+    /// For people: `main@sha1:4f2a…`, `inline@sha256:…`, `blog-playbook@sha256:…`.
     #[schemars(length(max = 300))]
     pub revision: String,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub commit: Option<String>,
+    /// First line of the commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub message: Option<String>,
+    /// The commit's trees that are used, path to id: only a change of these is a change of the source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::trees")]
+    pub trees: BTreeMap<String, String>,
+    /// When this revision was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::optional_time")]
+    pub checked_at: Option<Timestamp>,
 }
 
 /// A Deployment of the same namespace.
@@ -551,6 +523,9 @@ pub struct Active {
     /// Since when.
     #[schemars(schema_with = "schema::time")]
     pub since: Timestamp,
+    /// It changes nothing: a preview, or a check for drift.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
     /// Until when its run may still be at work although its pod is lost: the lock is kept until then,
     /// even if the Deployment is deleted meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -576,6 +551,9 @@ pub struct Live {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::any_map")]
     pub inputs: BTreeMap<String, Value>,
+    /// The Secret with the secrets that people had filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_inputs: Option<NameRef>,
     /// What the playbook reported with set_stats.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::any_map")]
@@ -583,6 +561,20 @@ pub struct Live {
     /// Since when.
     #[schemars(schema_with = "schema::time")]
     pub since: Timestamp,
+    /// Whether the site answered after it; absent: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<bool>,
+}
+
+/// When the next run starts by itself.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Next {
+    /// Then.
+    #[schemars(schema_with = "schema::time")]
+    pub at: Timestamp,
+    /// For this reason.
+    pub because: Cause,
 }
 
 /// The Deployment that ended last.

@@ -20,10 +20,14 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Clock,
-    deployment::build::owner_reference,
+    deployment::{
+        build::owner_reference,
+        refusal::{self, Refusal},
+    },
     frozen::StoredBundle,
     leader::Leadership,
     metrics::Metrics,
+    traces::Tracer,
     world::{Target, Write},
 };
 
@@ -41,6 +45,9 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// Kubernetes does not let what a run is made of be made, and that is for people to mend.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
     /// We do not lead any more.
     #[error("the lease is lost")]
     NotLeading,
@@ -65,6 +72,8 @@ pub struct Hands {
     pub leadership: Leadership,
     /// Counts.
     pub metrics: Metrics,
+    /// Traces.
+    pub tracer: Tracer,
     /// Makes Events.
     pub recorder: Recorder,
 }
@@ -87,7 +96,21 @@ impl Hands {
             }
             crate::failpoint::before(&write);
             self.metrics.write(&write);
+            let moved = match &write {
+                Write::DeploymentStatus { old, new, .. } => Some((old.clone(), new.clone())),
+                _ => None,
+            };
             self.write(&subject, &mut versions, write).await?;
+            if let Some((old, new)) = moved {
+                let created = match &subject {
+                    Subject::Deployment(deployment) => deployment.metadata.creation_timestamp.clone(),
+                    Subject::Service(_) => None,
+                };
+                self.metrics.moved(&old, &new, created.map(|time| time.0));
+                if let Subject::Deployment(deployment) = &subject {
+                    self.tracer.moved(deployment, &old, &new, self.clock.now());
+                }
+            }
         }
         Ok(())
     }
@@ -255,7 +278,7 @@ impl Hands {
         match api.create(&post(), &config_map).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            Err(source) => return Err(Error::Kube { what: "create a bundle", source }),
+            Err(error) => return Err(refused("create a bundle", error)),
         }
         let there =
             api.get(&bundle.name).await.map_err(|source| Error::Kube { what: "read a bundle", source })?;
@@ -293,7 +316,7 @@ impl Hands {
                     Err(Error::NotOurs { kind: "Job", name })
                 }
             }
-            Err(source) => Err(Error::Kube { what: "create a Job", source }),
+            Err(error) => Err(refused("create a Job", error)),
         }
     }
 
@@ -339,6 +362,14 @@ fn guarded(what: &'static str, error: kube::Error) -> Error {
     }
 }
 
+/// A no that people have to mend is told from a failure.
+fn refused(what: &'static str, error: kube::Error) -> Error {
+    match &error {
+        kube::Error::Api(status) if let Some(refusal) = refusal::answered(status) => Error::Refused(refusal),
+        _ => Error::Kube { what, source: error },
+    }
+}
+
 fn to_value<T: serde::Serialize>(value: &T) -> Value {
     serde_json::to_value(value).expect("a status is plain data")
 }
@@ -372,6 +403,8 @@ fn merge_patch(old: &Value, new: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use crds::DeploymentStatus;
+
     use super::*;
 
     #[test]
@@ -380,5 +413,16 @@ mod tests {
         let new = json!({"a": 1, "b": {"c": 3}, "e": [1, 2], "f": {}});
         assert_eq!(merge_patch(&old, &new), json!({"b": {"c": 3, "d": null}, "e": [1, 2], "f": {}}));
         assert_eq!(merge_patch(&old, &old), json!({}));
+    }
+
+    /// An older one of us does not take away what a newer one wrote.
+    #[test]
+    fn what_a_newer_version_wrote_stays() {
+        let stored = json!({"attempt": 1, "fromTheFuture": {"x": 1}, "run": {"attempt": 1, "instance": "i", "podUid": "p",
+            "claimedAt": "2026-11-26T12:00:00Z", "alsoNew": true}});
+        let old: DeploymentStatus = serde_json::from_value(stored).expect("unknown fields are no fault");
+        let new = DeploymentStatus { attempt: Some(2), ..old.clone() };
+        let patch = status_patch(&to_value(&old), &to_value(&new), None);
+        assert_eq!(patch["status"], json!({"attempt": 2}));
     }
 }

@@ -31,10 +31,29 @@ pub struct Config {
     /// PostgreSQL to mirror Services and Deployments into: postgres://user:password@host:5432/name. Without one, nothing is mirrored
     #[arg(long, env = "FASTDEPLOY_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// How many runs may be on at once in the cluster
+    #[arg(long, env = "FASTDEPLOY_MAX_RUNS", default_value_t = 100)]
+    pub max_runs: usize,
+    /// How many runs may be on at once in a namespace
+    #[arg(long, env = "FASTDEPLOY_MAX_RUNS_PER_NAMESPACE", default_value_t = 20)]
+    pub max_runs_per_namespace: usize,
+    /// Addresses and ranges inside that notifications may go to, separated by commas: 10.1.0.0/16. Those of the internet they may anyway
+    #[arg(long, env = "FASTDEPLOY_OUTBOUND_ALLOW", value_delimiter = ',')]
+    pub outbound_allow: Vec<outbound::Network>,
+    /// A folder, in memory if possible, where credentials of repositories lie while git works
+    #[arg(long, env = "FASTDEPLOY_PRIVATE_FOLDER", default_value = "/tmp")]
+    pub private_folder: std::path::PathBuf,
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8080")]
     pub metrics_address: SocketAddr,
     /// json or text
     #[arg(long, env = "FASTDEPLOY_LOG_FORMAT", default_value = "text", value_parser = ["json", "text"])]
     pub log_format: String,
+}
+
+impl Config {
+    /// Where notifications may go.
+    pub fn outbound(&self) -> outbound::Allowed {
+        outbound::Allowed { besides: self.outbound_allow.clone(), any: false }
+    }
 }

@@ -2,55 +2,66 @@
 //! nothing else.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use crds::{Deployment, Service, names};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
     runtime::{
         Config as ControllerConfig, Controller, WatchStreamExt,
         controller::{Action, Error as ControllerError},
         reflector,
-        reflector::ObjectRef,
+        reflector::{ObjectRef, store::Writer},
         utils::PredicateConfig,
         watcher,
     },
 };
 
 use store::PgPool;
+use tokio::sync::mpsc;
 
 use crate::{
     act::{Error as ActError, Hands, Subject},
     clock::Clock,
     config::Config,
     deployment::{self, build::Installation},
-    installation, service,
+    eyes::Eyes,
+    guarded, installation, service,
+    slots::{Limits, Slots, Standing},
+    sources::Sources,
+    world::Write,
 };
 
 /// What every pass needs.
 pub struct Context {
-    /// Kubernetes.
-    pub client: Client,
-    /// The time.
-    pub clock: Clock,
+    /// Looks at the world.
+    pub eyes: Eyes,
     /// Carries plans out.
     pub hands: Hands,
-    /// The installation's key for HMACs.
-    pub digest_key: Vec<u8>,
     /// Configuration.
     pub config: Config,
-    /// PostgreSQL, if there is one: asked before history is removed.
-    pub pool: Option<PgPool>,
+    /// Services that something new concerns which is no object of Kubernetes.
+    woken: Mutex<Option<Woken>>,
+    wake: mpsc::UnboundedSender<ObjectRef<Service>>,
+    /// Which Services depend on which: (namespace, Service) → Services.
+    dependants: Mutex<HashMap<(String, String), BTreeSet<String>>>,
     /// Which Services read which ConfigMap: (namespace, ConfigMap) → Services.
     readers: Mutex<HashMap<(String, String), Vec<String>>>,
     /// How often an object has failed in a row.
     failures: Mutex<HashMap<String, u32>>,
+}
+
+/// What the controller of Services takes when it starts.
+struct Woken {
+    services: Writer<Service>,
+    asked: mpsc::UnboundedReceiver<ObjectRef<Service>>,
 }
 
 /// Why a pass failed.
@@ -67,6 +78,22 @@ pub enum Error {
     NoAuthority(String),
 }
 
+impl Error {
+    /// Kubernetes' word for it, for counting.
+    fn reason(&self) -> String {
+        match self {
+            Self::Observe(kube::Error::Api(status))
+            | Self::Act(ActError::Kube { source: kube::Error::Api(status), .. }) => status.reason.clone(),
+            Self::Observe(_) | Self::Act(ActError::Kube { .. }) => "Unreachable".into(),
+            Self::Act(ActError::NotOurs { .. }) => "NotOurs".into(),
+            Self::Act(ActError::Refused(refusal)) => refusal.reason.as_str().into(),
+            Self::Act(ActError::NotLeading) => "NotLeading".into(),
+            Self::Act(ActError::Stale) => "Conflict".into(),
+            Self::NoAuthority(_) => "NoAuthority".into(),
+        }
+    }
+}
+
 impl Context {
     /// Makes one.
     pub fn new(
@@ -77,47 +104,68 @@ impl Context {
         config: Config,
         pool: Option<PgPool>,
     ) -> Self {
-        let (readers, failures) = (Mutex::default(), Mutex::default());
-        Self { client, clock, hands, digest_key, config, pool, readers, failures }
+        let (wake, woken) = mpsc::unbounded_channel();
+        let (services, writer) = reflector::store();
+        let private = config.private_folder.clone();
+        let sources = Sources::new(client.clone(), pool.clone(), private, wake.clone(), services.clone());
+        let limits = Limits { namespace: config.max_runs_per_namespace, cluster: config.max_runs };
+        let slots = Slots::new(limits, wake.clone(), services.clone());
+        Self {
+            eyes: Eyes { client, clock, digest_key, pool, sources, slots, services },
+            hands,
+            config,
+            woken: Mutex::new(Some(Woken { services: writer, asked: woken })),
+            wake,
+            dependants: Mutex::default(),
+            readers: Mutex::default(),
+            failures: Mutex::default(),
+        }
     }
 
     async fn service_pass(&self, service: Arc<Service>) -> Result<Option<Duration>, Error> {
         self.note_readers(&service);
-        let observed = service::observe::observe(
-            &self.client,
-            &self.clock,
-            &self.digest_key,
-            self.pool.as_ref(),
-            &service,
-        )
-        .await?;
+        let observed = service::observe::observe(&self.eyes, &service).await?;
+        let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+        self.hands.metrics.waiting(&namespace, &name, observed.waiting);
         let plan = service::decide::decide(&service, &observed);
+        let written = plan.writes.iter().find_map(|write| match write {
+            Write::ServiceStatus { old, new } => Some((old.active.is_some(), new.active.is_some())),
+            _ => None,
+        });
         self.hands.carry_out(Subject::Service(&service), plan.writes).await?;
+        if let Some((was_active, is_active)) = written {
+            if was_active || is_active {
+                let standing = if is_active { Standing::Active } else { Standing::Idle };
+                self.eyes.slots.note(&namespace, &name, standing);
+            }
+            self.wake_dependants(&service);
+        }
         Ok(plan.look_again)
     }
 
     async fn deployment_pass(&self, deployment: Arc<Deployment>) -> Result<Option<Duration>, Error> {
         let installation = self.installation(&deployment).await?;
-        let observed = deployment::observe::observe(
-            &self.client,
-            &self.clock,
-            &self.digest_key,
-            &installation,
-            &deployment,
-        )
-        .await?;
+        let observed = deployment::observe::observe(&self.eyes, &installation, &deployment).await?;
         let plan = deployment::decide::decide(&deployment, &observed);
-        self.hands.carry_out(Subject::Deployment(&deployment), plan.writes).await?;
-        Ok(plan.look_again)
+        match self.hands.carry_out(Subject::Deployment(&deployment), plan.writes).await {
+            // That is news, too. Where something was written before it, this is stale, and the next pass says it.
+            Err(ActError::Refused(refusal)) => {
+                let observed = deployment::decide::Observed { refused: Some(refusal), ..observed };
+                let plan = deployment::decide::decide(&deployment, &observed);
+                self.hands.carry_out(Subject::Deployment(&deployment), plan.writes).await?;
+                Ok(plan.look_again)
+            }
+            outcome => Ok(outcome.map(|()| plan.look_again)?),
+        }
     }
 
     async fn installation(&self, deployment: &Deployment) -> Result<Installation, Error> {
         let status = deployment.status.as_ref();
-        let may_make_a_job = status.is_some_and(|s| s.number.is_some() && s.run.is_none())
+        let may_make_a_job = status.is_some_and(|s| s.run_of_attempt().is_none() || s.retry_at.is_some())
             && !status.and_then(|s| s.phase).is_some_and(crds::Phase::is_terminal);
         let ca = if may_make_a_job {
             let name = &self.config.ca_config_map;
-            installation::authority(&self.client, &self.config.namespace, name)
+            installation::authority(&self.eyes.client, &self.config.namespace, name)
                 .await?
                 .ok_or_else(|| Error::NoAuthority(name.clone()))?
         } else {
@@ -131,8 +179,23 @@ impl Context {
         })
     }
 
+    /// What became of a Service is news to those who wait for it.
+    fn wake_dependants(&self, service: &Service) {
+        let namespace = service.namespace().unwrap_or_default();
+        let dependants = self.dependants.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in dependants.get(&(namespace.clone(), service.name_any())).into_iter().flatten() {
+            let _ = self.wake.send(ObjectRef::new(name).within(&namespace));
+        }
+    }
+
     fn note_readers(&self, service: &Service) {
         let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+        let mut dependants = self.dependants.lock().unwrap_or_else(PoisonError::into_inner);
+        for dependency in &service.spec.depends_on {
+            let key = (namespace.clone(), dependency.name.clone());
+            dependants.entry(key).or_default().insert(name.clone());
+        }
+        drop(dependants);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         for config_map in crate::frozen::names(service).0 {
             let services = readers.entry((namespace.clone(), config_map)).or_default();
@@ -169,6 +232,7 @@ impl Context {
                 let times = failures.entry(name.clone()).and_modify(|n| *n += 1).or_insert(1);
                 let wait = Duration::from_secs(1 << (*times).min(6));
                 tracing::warn!(object = %name, error = %error, again_in = ?wait, "{name}: {error}");
+                self.hands.metrics.error(kind, &error.reason());
                 ("error", Action::requeue(wait))
             }
         };
@@ -180,7 +244,7 @@ impl Context {
 
 /// Both controllers, until the process ends.
 pub async fn drive(context: Arc<Context>) {
-    let client = context.client.clone();
+    let client = context.eyes.client.clone();
     let services = {
         let (context, index) = (context.clone(), context.clone());
         // Its own status is no news to a controller: only what others write wakes it.
@@ -188,13 +252,20 @@ pub async fn drive(context: Arc<Context>) {
             let requested = service.annotations().get(names::ANNOTATION_REQUESTED_AT);
             Some(hash(&(service.metadata.generation, requested)))
         };
-        let (reader, objects) = watched(Api::<Service>::all(client.clone()), asked);
-        Controller::for_stream(objects, reader)
+        let woken = context.woken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Woken { services: writer, asked: mut woken }) = woken else { return };
+        let objects = watched(Api::all(client.clone()), writer, asked);
+        let woken = stream::poll_fn(move |cx| woken.poll_recv(cx));
+        Controller::for_stream(objects, context.eyes.services.clone())
             .with_config(ControllerConfig::default().concurrency(16))
-            .watches(Api::<Deployment>::all(client.clone()), watcher::Config::default(), |deployment| {
-                let namespace = deployment.namespace()?;
-                Some(ObjectRef::new(&deployment.spec.service).within(&namespace))
-            })
+            .reconcile_on(woken)
+            .watches_stream(
+                guarded::watch::<Deployment>(Api::all(client.clone())).touched_objects(),
+                |deployment| {
+                    let namespace = deployment.namespace()?;
+                    Some(ObjectRef::new(&deployment.spec.service).within(&namespace))
+                },
+            )
             .watches(
                 Api::<ConfigMap>::all(client.clone()),
                 watcher::Config::default().labels(&format!("{}=true", names::LABEL_WATCH)),
@@ -216,9 +287,11 @@ pub async fn drive(context: Arc<Context>) {
         let number = status.and_then(|status| status.number);
         // Not how far it is: that changes every few seconds, and nothing follows from it.
         let run = status.and_then(|status| status.run.as_ref()).map(|run| (&run.instance, &run.result));
-        Some(hash(&(deployment.metadata.generation, number, run)))
+        let gives_way = status.is_some_and(|status| status.replaced_by.is_some());
+        Some(hash(&(deployment.metadata.generation, number, run, gives_way)))
     };
-    let (reader, objects) = watched(Api::<Deployment>::all(client.clone()), told);
+    let (reader, writer) = reflector::store();
+    let objects = watched(Api::all(client.clone()), writer, told);
     let pods =
         watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().labels(names::LABEL_DEPLOYMENT))
             .default_backoff()
@@ -231,14 +304,14 @@ pub async fn drive(context: Arc<Context>) {
             Some(ObjectRef::new(name).within(&pod.namespace()?))
         })
         // A lock that was given wakes the one whose turn it is.
-        .watches(Api::<Service>::all(client.clone()), watcher::Config::default(), |service| {
+        .watches_stream(guarded::watch::<Service>(Api::all(client.clone())).touched_objects(), |service| {
             let active = service.status.as_ref()?.active.as_ref()?;
             Some(ObjectRef::new(&active.name).within(&service.namespace()?))
         })
         .run(
             |deployment, context: Arc<Context>| async move {
                 let began = Instant::now();
-                let result = context.deployment_pass(deployment.clone()).await;
+                let result = Box::pin(context.deployment_pass(deployment.clone())).await;
                 Ok::<_, std::convert::Infallible>(context.settle(&*deployment, began, result))
             },
             |_, never, _| match *never {},
@@ -248,12 +321,13 @@ pub async fn drive(context: Arc<Context>) {
     futures::join!(services, deployments);
 }
 
-/// A cache of all objects, without what only the API server needs, and a stream of those in which
+/// Fills a cache of all objects, without what only the API server needs; a stream of those in which
 /// something changed that `news` looks at.
 fn watched<K>(
-    api: Api<K>,
+    api: Api<DeserializeGuard<K>>,
+    writer: Writer<K>,
     news: impl Fn(&K) -> Option<u64> + Send + 'static,
-) -> (reflector::Store<K>, impl Stream<Item = Result<K, watcher::Error>> + Send + 'static)
+) -> impl Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()>
         + Clone
@@ -263,14 +337,11 @@ where
         + Sync
         + 'static,
 {
-    let (reader, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
+    guarded::watch(api)
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(news, PredicateConfig::default());
-    (reader, stream)
+        .predicate_filter(news, PredicateConfig::default())
 }
 
 fn hash(value: &impl Hash) -> u64 {

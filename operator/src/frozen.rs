@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use crds::{
     Reason, Service, duration,
-    service::{KeyRef, Trust},
+    service::{KeyRef, SourceStatus, Trust},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use protocol::{
-    bundle::{Bundle, Credentials, Inventory, Options, Source},
+    bundle::{Bundle, Credentials, GitSource, HealthCheck, Inventory, NamedStep, Options, Source, VaultFile},
     pod,
 };
 use serde_json::{Value, json};
@@ -24,6 +24,35 @@ pub struct Named {
     pub config_maps: BTreeMap<String, Option<ConfigMap>>,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Option<Secret>>,
+    /// The repository, where the source is one.
+    pub repository: Repository,
+}
+
+/// What is known of a Service's repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Repository {
+    /// It is being looked at.
+    #[default]
+    Looking,
+    /// Looked at lately.
+    Found(Commit),
+    /// It could not be read lately; what was found before, if anything was.
+    Lost(Fault, Option<Commit>),
+}
+
+/// A commit that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// For people: `main@sha1:…`.
+    pub revision: String,
+    /// Its whole id.
+    pub id: String,
+    /// `refs/heads/main`; empty where it was asked for by its id.
+    pub reference: String,
+    /// First line of its message.
+    pub message: String,
+    /// Path to the id of the tree, for all of [`crds::source::Git::folders`].
+    pub trees: BTreeMap<String, String>,
 }
 
 /// Why nothing can be run: the user's to mend, not ours to retry.
@@ -46,8 +75,10 @@ impl Fault {
 pub struct WantedRun {
     /// The bundle, with empty inputs.
     pub bundle: Bundle,
-    /// For people: where the playbook comes from.
-    pub revision: String,
+    /// Where the playbook comes from.
+    pub source: SourceStatus,
+    /// Why the source is the last good one and not that of now.
+    pub outdated: Option<Fault>,
 }
 
 impl WantedRun {
@@ -81,9 +112,16 @@ pub fn names(service: &Service) -> (Vec<String>, Vec<(String, Option<String>)>) 
         config_maps.extend(from.config_map_ref.iter().map(|r| r.name.clone()));
         secrets.extend(from.secret_ref.iter().map(|r| (r.name.clone(), None)));
     }
-    if let Some(ssh) = &spec.credentials.ssh {
-        secrets.push((ssh.secret_ref.name.clone(), Some(pod::SSH_KEY.into())));
+    let git = spec.source.git.as_ref().and_then(|git| git.secret_ref.as_ref());
+    secrets.extend(git.map(|reference| (reference.name.clone(), None)));
+    let credentials = &spec.credentials;
+    if let Some(ssh) = &credentials.ssh {
+        secrets.extend(ssh.secret_ref.iter().map(|r| (r.name.clone(), Some(pod::SSH_KEY.into()))));
+        config_maps.extend(ssh.config.iter().map(|config| config.config_map_ref.name.clone()));
     }
+    secrets.extend(credentials.vault_passwords.iter().map(|v| of_key(&v.secret_ref)));
+    secrets.extend(credentials.r#become.iter().map(|b| of_key(&b.secret_ref)));
+    secrets.extend(credentials.galaxy.iter().map(|galaxy| (galaxy.secret_ref.name.clone(), None)));
     if let Some(known) = &spec.credentials.known_hosts {
         config_maps.extend(known.config_map_ref.iter().map(|r| r.name.clone()));
         secrets.extend(known.secret_ref.iter().map(|r| (r.name.clone(), Some(pod::KNOWN_HOSTS_KEY.into()))));
@@ -93,6 +131,10 @@ pub fn names(service: &Service) -> (Vec<String>, Vec<(String, Option<String>)>) 
     secrets.sort();
     secrets.dedup();
     (config_maps, secrets)
+}
+
+fn of_key(reference: &KeyRef) -> (String, Option<String>) {
+    (reference.name.clone(), reference.key.clone())
 }
 
 /// Whether something that is not in the Service itself decides what it wants.
@@ -109,17 +151,29 @@ pub fn depends_on_others(service: &Service) -> bool {
 pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, Fault> {
     let spec = &service.spec;
     check_existence(service, named)?;
-    let (files, revision) = source(service, named)?;
-    if !files.contains_key(&spec.playbook) {
-        let there: Vec<_> = files.keys().take(10).map(String::as_str).collect();
-        return Err(Fault::new(
-            Reason::InvalidSpec,
-            format!("playbook: {} is not in the source; it has {}", spec.playbook, there.join(", ")),
-        ));
+    let Found { source, status, digested, outdated } = source(service, named)?;
+    let files = match &source {
+        Source::Files(files) => Some(files),
+        Source::Git(_) | Source::Image(_) => None,
+    };
+    for (field, path) in
+        [("playbook", &spec.playbook), ("script", &spec.script), ("requirements", &spec.requirements)]
+    {
+        let (Some(files), Some(path)) = (files, path) else { continue };
+        if !files.contains_key(path) {
+            let there: Vec<_> = files.keys().take(10).map(String::as_str).collect();
+            return Err(Fault::new(
+                Reason::InvalidSpec,
+                format!("{field}: {path} is not in the source; it has {}", there.join(", ")),
+            ));
+        }
     }
-    let inventory = inventory(service, named, &files)?;
+    if spec.playbook.is_some() == spec.script.is_some() {
+        return Err(Fault::new(Reason::InvalidSpec, "write exactly one of playbook and script"));
+    }
+    let inventory = inventory(service, named, files)?;
     let (variables, secret_macs) = variables(service, named, key)?;
-    let options = options(service);
+    let options = options(service)?;
     let timeout = duration::parse(&spec.policy.timeout)
         .map_err(|error| Fault::new(Reason::InvalidSpec, format!("policy.timeout: {error}")))?;
     check_form(service)?;
@@ -130,46 +184,105 @@ pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, F
         }
         _ => None,
     };
-    let digest = digest(&json!({
-        "source": files,
+    let mut digested = json!({
+        "source": digested,
         "playbook": spec.playbook,
         "inventory": inventory,
         "secretInventory": secret_inventory,
         "variables": variables,
         "secretVariables": secret_macs,
-        "options": options,
+        "options": Options { fact_cache_seconds: None, ..options.clone() },
         "image": spec.runner.image,
-    }))?;
-    let credentials = Credentials {
-        ssh: spec.credentials.ssh.is_some(),
-        ssh_user: spec.credentials.ssh.as_ref().and_then(|ssh| ssh.user.clone()),
-        known_hosts: spec
-            .credentials
-            .known_hosts
-            .as_ref()
-            .is_some_and(|k| k.config_map_ref.is_some() || k.secret_ref.is_some()),
-        trust_on_first_use: spec.credentials.known_hosts.as_ref().and_then(|k| k.trust)
-            == Some(Trust::OnFirstUse),
-        variable_secrets: spec.variables_from.iter().filter(|from| from.secret_ref.is_some()).count(),
-    };
+    });
+    // What came later is in the digest only where it is used: an update of fastDeploy is no change.
+    if let Some(script) = &spec.script {
+        digested["script"] = json!(script);
+    }
+    if let Some(requirements) = &spec.requirements {
+        digested["requirements"] = json!(requirements);
+    }
+    if !spec.runner.env.is_empty() {
+        digested["env"] = json!(spec.runner.env);
+    }
+    let digest = digest(&digested)?;
     let bundle = Bundle {
         digest,
-        source: Source::Files(files),
-        playbook: spec.playbook.clone(),
+        source,
+        playbook: spec.playbook.clone().unwrap_or_default(),
+        script: spec.script.clone(),
+        requirements: spec.requirements.clone(),
+        steps: spec
+            .steps
+            .iter()
+            .map(|step| NamedStep { name: step.name.clone(), description: step.description.clone() })
+            .collect(),
+        context: BTreeMap::new(),
         inventory,
         variables,
         inputs: BTreeMap::new(),
-        credentials,
+        credentials: credentials(service, named)?,
         options,
         timeout_seconds: timeout.as_secs(),
+        health_check: health_check(service)?,
     };
-    Ok(WantedRun { bundle, revision })
+    Ok(WantedRun { bundle, source: status, outdated })
 }
 
-/// Freezes a wanted run with the answers of the form.
-pub fn freeze(mut wanted: WantedRun, inputs: BTreeMap<String, Value>) -> Result<StoredBundle, Fault> {
+/// Which credentials are mounted, and under which keys.
+fn credentials(service: &Service, named: &Named) -> Result<Credentials, Fault> {
+    let of = &service.spec.credentials;
+    let ssh = of.ssh.as_ref();
+    let known = of.known_hosts.as_ref();
+    let ssh_config = match ssh.and_then(|ssh| ssh.config.as_ref()) {
+        None => None,
+        Some(config) => {
+            let reference = &config.config_map_ref;
+            let data = config_map_data(named, &reference.name);
+            let name = match &reference.key {
+                None if data.contains_key("config") => "config",
+                _ => key(reference, &data, "ConfigMap")?,
+            };
+            Some(data[name].clone())
+        }
+    };
+    let secret_key = |reference: &KeyRef| {
+        key(reference, &secret_data(named, &reference.name), "Secret").map(str::to_owned)
+    };
+    let vault = of
+        .vault_passwords
+        .iter()
+        .map(|password| Ok(VaultFile { id: password.id.clone(), key: secret_key(&password.secret_ref)? }));
+    let from = &service.spec.variables_from;
+    Ok(Credentials {
+        ssh: ssh.is_some_and(|ssh| ssh.secret_ref.is_some()),
+        ssh_user: ssh.and_then(|ssh| ssh.user.clone()),
+        agent_socket: ssh.and_then(|ssh| ssh.agent_socket.clone()),
+        ssh_config,
+        known_hosts: known.is_some_and(|k| k.config_map_ref.is_some() || k.secret_ref.is_some()),
+        trust_on_first_use: known.and_then(|k| k.trust) == Some(Trust::OnFirstUse),
+        variable_secrets: from.iter().filter(|from| from.secret_ref.is_some()).count(),
+        vault: vault.collect::<Result<_, Fault>>()?,
+        become_key: of.r#become.as_ref().map(|password| secret_key(&password.secret_ref)).transpose()?,
+        galaxy: of.galaxy.is_some(),
+        // Which of them are answered is known with the run.
+        secret_inputs: Vec::new(),
+    })
+}
+
+/// Freezes a wanted run with the answers of the form, and what a script is to know besides.
+pub fn freeze(
+    mut wanted: WantedRun,
+    inputs: BTreeMap<String, Value>,
+    context: BTreeMap<String, Value>,
+) -> Result<StoredBundle, Fault> {
     wanted.bundle.inputs = inputs;
-    let content = serde_json_canonicalizer::to_string(&wanted.bundle).map_err(|error| {
+    wanted.bundle.context = context;
+    store(wanted.bundle)
+}
+
+/// A bundle as it is stored.
+pub fn store(bundle: Bundle) -> Result<StoredBundle, Fault> {
+    let content = serde_json_canonicalizer::to_string(&bundle).map_err(|error| {
         Fault::new(Reason::InvalidSpec, format!("the run cannot be written down: {error}"))
     })?;
     if content.len() > 900_000 {
@@ -182,7 +295,7 @@ pub fn freeze(mut wanted: WantedRun, inputs: BTreeMap<String, Value>) -> Result<
         ));
     }
     let name = crds::names::bundle(&content);
-    Ok(StoredBundle { name, digest: wanted.bundle.digest, content })
+    Ok(StoredBundle { name, digest: bundle.digest, content })
 }
 
 fn digest(value: &Value) -> Result<String, Fault> {
@@ -233,21 +346,77 @@ fn config_map_data(named: &Named, name: &str) -> BTreeMap<String, String> {
     named.config_maps.get(name).cloned().flatten().and_then(|map| map.data).unwrap_or_default()
 }
 
-fn source(service: &Service, named: &Named) -> Result<(BTreeMap<String, String>, String), Fault> {
+/// The source, for the bundle, for the status and for the digest.
+struct Found {
+    source: Source,
+    status: SourceStatus,
+    digested: Value,
+    outdated: Option<Fault>,
+}
+
+fn source(service: &Service, named: &Named) -> Result<Found, Fault> {
     let source = &service.spec.source;
+    if let Some(git) = &source.git {
+        return repository(git, named);
+    }
+    if let Some(image) = &source.image {
+        let revision = format!("image@{}", service.spec.runner.image.as_deref().unwrap_or_default());
+        return Ok(Found {
+            source: Source::Image(image.path.clone()),
+            status: SourceStatus { revision, ..SourceStatus::default() },
+            digested: json!({ "image": image.path }),
+            outdated: None,
+        });
+    }
     let (files, origin) = match (&source.inline, &source.config_map) {
         (Some(files), None) => {
-            let files = files.iter().map(|(path, content)| (path.clone(), content.0.clone())).collect();
+            let files: BTreeMap<_, _> =
+                files.iter().map(|(path, content)| (path.clone(), content.0.clone())).collect();
             (files, "inline".to_owned())
         }
         (None, Some(reference)) => (config_map_data(named, &reference.name), reference.name.clone()),
-        _ => return Err(Fault::new(Reason::InvalidSpec, "source: write exactly one of inline or configMap")),
+        _ => {
+            let message = "source: write exactly one of git, inline, configMap or image";
+            return Err(Fault::new(Reason::InvalidSpec, message));
+        }
     };
     let hash =
         Sha256::digest(serde_json_canonicalizer::to_vec(&files).map_err(|error| {
             Fault::new(Reason::InvalidSpec, format!("the source cannot be hashed: {error}"))
         })?);
-    Ok((files, format!("{origin}@sha256:{}", &hex::encode(hash)[..12])))
+    let revision = format!("{origin}@sha256:{}", &hex::encode(hash)[..12]);
+    let status = SourceStatus { revision, ..SourceStatus::default() };
+    Ok(Found { digested: json!(files), source: Source::Files(files), status, outdated: None })
+}
+
+/// Only the trees are in the digest: a commit that changes nothing below them is no change.
+fn repository(git: &crds::source::Git, named: &Named) -> Result<Found, Fault> {
+    let (commit, outdated) = match &named.repository {
+        Repository::Looking => {
+            return Err(Fault::new(Reason::Progressing, "the repository is being looked at"));
+        }
+        Repository::Found(commit) => (commit, None),
+        Repository::Lost(fault, Some(commit)) => (commit, Some(fault.clone())),
+        Repository::Lost(fault, None) => return Err(fault.clone()),
+    };
+    let source = Source::Git(GitSource {
+        url: git.url.clone(),
+        commit: commit.id.clone(),
+        reference: commit.reference.clone(),
+        path: git.path.clone().unwrap_or_default(),
+        include: git.include.clone(),
+        ca_bundle: git.ca_bundle.clone(),
+        proxy: git.proxy.clone(),
+        credentials: git.secret_ref.is_some(),
+    });
+    let status = SourceStatus {
+        revision: commit.revision.clone(),
+        commit: Some(commit.id.clone()),
+        message: Some(commit.message.clone()).filter(|message| !message.is_empty()),
+        trees: commit.trees.clone(),
+        checked_at: None,
+    };
+    Ok(Found { source, status, digested: json!({ "trees": commit.trees }), outdated })
 }
 
 /// The key that a reference means: the one it names, or the only one.
@@ -263,9 +432,15 @@ fn key<'a, V>(reference: &KeyRef, data: &'a BTreeMap<String, V>, what: &str) -> 
     }
 }
 
-fn inventory(service: &Service, named: &Named, files: &BTreeMap<String, String>) -> Result<Inventory, Fault> {
+/// `files`: what is in the source, where that is known.
+fn inventory(
+    service: &Service,
+    named: &Named,
+    files: Option<&BTreeMap<String, String>>,
+) -> Result<Inventory, Fault> {
     let inventory = &service.spec.inventory;
     if let Some(path) = &inventory.path {
+        let Some(files) = files else { return Ok(Inventory::Path(path.clone())) };
         let folder = format!("{path}/");
         return if files.contains_key(path) || files.keys().any(|file| file.starts_with(&folder)) {
             Ok(Inventory::Path(path.clone()))
@@ -348,16 +523,32 @@ fn variables(service: &Service, named: &Named, key: &[u8]) -> Result<Variables, 
     Ok((variables, macs))
 }
 
-fn options(service: &Service) -> Options {
+fn health_check(service: &Service) -> Result<Option<HealthCheck>, Fault> {
+    let Some(check) = &service.spec.health_check else { return Ok(None) };
+    let timeout = duration::parse(&check.http.timeout)
+        .map_err(|error| Fault::new(Reason::InvalidSpec, format!("healthCheck.http.timeout: {error}")))?;
+    let http = &check.http;
+    Ok(Some(HealthCheck { url: http.url.clone(), status: http.status, timeout_seconds: timeout.as_secs() }))
+}
+
+fn options(service: &Service) -> Result<Options, Fault> {
     let options = &service.spec.options;
-    Options {
+    let seconds = |text: &String| {
+        duration::parse(text)
+            .map(|duration| duration.as_secs())
+            .map_err(|error| Fault::new(Reason::InvalidSpec, format!("options.factCache: {error}")))
+    };
+    Ok(Options {
         tags: options.tags.clone(),
         skip_tags: options.skip_tags.clone(),
         forks: options.forks,
         verbosity: options.verbosity.unwrap_or(0),
         diff: options.diff.unwrap_or(false),
         pipelining: options.pipelining.unwrap_or(true),
-    }
+        check: false,
+        limit: None,
+        fact_cache_seconds: options.fact_cache.as_ref().map(seconds).transpose()?,
+    })
 }
 
 /// A form whose own defaults do not fit it can never be filled in.
@@ -438,7 +629,12 @@ mod tests {
         };
         assert_ne!(with("one", b"k").digest(), with("two", b"k").digest());
         assert_ne!(with("one", b"k").digest(), with("one", b"other").digest());
-        assert!(!freeze(with("hunter22", b"k"), BTreeMap::new()).unwrap().content.contains("hunter22"));
+        assert!(
+            !freeze(with("hunter22", b"k"), BTreeMap::new(), BTreeMap::new())
+                .unwrap()
+                .content
+                .contains("hunter22")
+        );
     }
 
     #[test]

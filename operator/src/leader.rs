@@ -1,12 +1,15 @@
 //! Leader election by a Lease: 10 s valid, given up when not renewed for 7 s, renewed every second.
 //! A lost lease ends the process; whatever it was about to write is fenced by resourceVersions.
+//! Who waits watches the lease: one that is given back is taken at once, and nobody asks in vain.
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use crds::names;
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -15,6 +18,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
+    runtime::{WatchStreamExt, watcher::watch_object},
 };
 use serde_json::json;
 
@@ -23,6 +27,9 @@ use crate::clock::Clock;
 const VALID: Duration = Duration::from_secs(10);
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 const RETRY: Duration = Duration::from_secs(1);
+/// A watch that says nothing for so long, though the leader renews every second, may be dead: one that waits
+/// looks for itself.
+const SILENCE: Duration = Duration::from_secs(2);
 const NAME: &str = names::OPERATOR;
 
 /// Whether we lead, as far as this process can know without asking.
@@ -58,13 +65,15 @@ pub struct Election {
     leadership: Leadership,
     /// What another one's lease last said, and when we saw that: its clock is not ours.
     seen: Option<(Option<String>, Instant)>,
+    /// When we took it.
+    acquired: Option<Timestamp>,
 }
 
 impl Election {
     /// Identity is the pod's name.
     pub fn new(client: Client, namespace: &str, identity: String, clock: Clock) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, identity, clock, leadership: Leadership::default(), seen: None }
+        Self { api, identity, clock, leadership: Leadership::default(), seen: None, acquired: None }
     }
 
     /// A handle to ask whether we lead.
@@ -74,13 +83,24 @@ impl Election {
 
     /// Returns once we lead.
     pub async fn win(&mut self) {
+        let mut changes = pin!(watch_object(self.api.clone(), NAME).default_backoff());
         loop {
-            match self.attempt().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(error = %error, "the lease could not be read"),
+            match tokio::time::timeout(RENEW_DEADLINE / 2, self.attempt()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(error = %error, "the lease could not be read"),
+                Err(_) => tracing::warn!("reading the lease took too long"),
             }
-            tokio::time::sleep(RETRY).await;
+            // Renewed in time again and again: no reason to ask.
+            while let Ok(Some(change)) =
+                tokio::time::timeout(patience(self.unchanged_for()), changes.next()).await
+            {
+                match change {
+                    Ok(Some(lease)) if self.look(&lease, Instant::now()) == Look::Wait => {}
+                    Ok(_) => break,
+                    Err(error) => tracing::warn!(error = %error, "the lease could not be watched"),
+                }
+            }
         }
     }
 
@@ -111,34 +131,48 @@ impl Election {
     }
 
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
-        let before = Instant::now();
+        let (before, now) = (Instant::now(), self.clock.now());
         let Some(lease) = self.api.get_opt(NAME).await? else {
             let lease = Lease {
                 metadata: ObjectMeta { name: Some(NAME.into()), ..ObjectMeta::default() },
-                spec: Some(self.spec(0)),
+                spec: Some(self.spec(now, 0)),
             };
             let created = self.api.create(&PostParams::default(), &lease).await;
-            return self.outcome(created.map(drop), before);
+            return self.outcome(created.map(drop), before, now);
         };
-        let version = lease.spec.as_ref().and_then(|s| s.renew_time.as_ref()).map(|t| t.0.to_string());
-        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
-            self.seen = Some((version, before));
-        }
-        let unchanged_for = self.seen.as_ref().map_or(Duration::ZERO, |(_, at)| at.elapsed());
-        if look(holder(&lease).as_deref(), &self.identity, unchanged_for) == Look::Wait {
+        if self.look(&lease, before) == Look::Wait {
             return Ok(false);
         }
         let transitions = lease.spec.as_ref().and_then(|s| s.lease_transitions).unwrap_or(0);
         let ours = holder(&lease).as_deref() == Some(&self.identity);
-        let spec = self.spec(transitions + i32::from(!ours));
+        let spec = self.spec(now, transitions + i32::from(!ours));
         let patch = json!({ "metadata": { "resourceVersion": lease.resource_version() }, "spec": spec });
         let patched = self.api.patch(NAME, &manager(), &Patch::Merge(patch)).await;
-        self.outcome(patched.map(drop), before)
+        self.outcome(patched.map(drop), before, now)
     }
 
-    fn outcome(&self, result: Result<(), kube::Error>, before: Instant) -> Result<bool, kube::Error> {
+    /// Notes what the lease says, seen at that time, and what follows from it.
+    fn look(&mut self, lease: &Lease, at: Instant) -> Look {
+        let version = lease.spec.as_ref().and_then(|s| s.renew_time.as_ref()).map(|t| t.0.to_string());
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            self.seen = Some((version, at));
+        }
+        look(holder(lease).as_deref(), &self.identity, self.unchanged_for())
+    }
+
+    fn unchanged_for(&self) -> Duration {
+        self.seen.as_ref().map_or(Duration::ZERO, |(_, at)| at.elapsed())
+    }
+
+    fn outcome(
+        &mut self,
+        result: Result<(), kube::Error>,
+        before: Instant,
+        now: Timestamp,
+    ) -> Result<bool, kube::Error> {
         match result {
             Ok(()) => {
+                self.acquired.get_or_insert(now);
                 self.leadership.renewed(before);
                 Ok(true)
             }
@@ -147,11 +181,11 @@ impl Election {
         }
     }
 
-    fn spec(&self, transitions: i32) -> LeaseSpec {
-        let now: Timestamp = self.clock.now();
+    fn spec(&self, now: Timestamp, transitions: i32) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(VALID.as_secs() as i32),
+            acquire_time: Some(MicroTime(self.acquired.unwrap_or(now))),
             renew_time: Some(MicroTime(now)),
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
@@ -165,6 +199,11 @@ fn manager() -> PatchParams {
 
 fn holder(lease: &Lease) -> Option<String> {
     lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
+}
+
+/// How long one that waits listens to its watch before it looks for itself.
+fn patience(unchanged_for: Duration) -> Duration {
+    VALID.saturating_sub(unchanged_for).clamp(RETRY / 2, SILENCE)
 }
 
 fn look(holder: Option<&str>, identity: &str, unchanged_for: Duration) -> Look {
@@ -184,5 +223,13 @@ mod tests {
         assert_eq!(look(Some("a"), "a", Duration::ZERO), Look::Take);
         assert_eq!(look(Some("b"), "a", Duration::from_secs(9)), Look::Wait);
         assert_eq!(look(Some("b"), "a", VALID), Look::Take);
+    }
+
+    /// The watch may be dead, the lease about to run out: neither makes a takeover late, or a busy loop.
+    #[test]
+    fn one_that_waits_looks_when_the_lease_runs_out() {
+        assert_eq!(patience(Duration::ZERO), SILENCE);
+        assert_eq!(patience(Duration::from_millis(9_100)), Duration::from_millis(900));
+        assert_eq!(patience(VALID * 2), RETRY / 2);
     }
 }

@@ -64,7 +64,7 @@ pub fn over(deployment: Option<&Deployment>, until: Option<Timestamp>, pods: &[P
         return Over::NotYet;
     }
     // Whoever has not claimed before the verdict never will: the claim needs a phase that is not terminal.
-    let Some(run) = &status.run else { return Over::Yes };
+    let Some(run) = status.run_of_attempt() else { return Over::Yes };
     let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&run.pod_uid));
     if pod.is_some_and(pod_ended) {
         return Over::Yes;

@@ -1,6 +1,6 @@
 //! The operator: drives the world toward what Services say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::Parser;
 use kube::{
@@ -10,22 +10,30 @@ use kube::{
 use tokio::signal::unix::{SignalKind, signal};
 
 mod act;
+mod calendar;
 mod clock;
 mod config;
 mod deployment;
 mod driver;
+mod eyes;
 mod failpoint;
 mod frozen;
+mod guarded;
 mod health;
 mod installation;
 mod leader;
 mod lock;
 mod metrics;
 mod mirror;
+mod named;
+mod notify;
 mod plan;
 mod service;
 #[cfg(test)]
 mod simulation;
+mod slots;
+mod sources;
+mod traces;
 mod world;
 
 #[tokio::main(worker_threads = 2)]
@@ -43,8 +51,9 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let client = Client::try_default().await?;
-    let (clock, metrics, ready) =
-        (clock::Clock::system(), metrics::Metrics::default(), health::Ready::default());
+    let traces = telemetry::Traces::from_environment(crds::names::OPERATOR)?;
+    let metrics = metrics::Metrics::with(traces.clone());
+    let (clock, ready) = (clock::Clock::system(), health::Ready::default());
     let health = tokio::spawn(health::serve(config.metrics_address, ready.clone(), metrics.clone()));
     let digest_key = installation::digest_key(&client, &config.namespace).await?;
     ready.set();
@@ -58,9 +67,11 @@ async fn main() -> anyhow::Result<()> {
         clock: clock.clone(),
         leadership: election.leadership(),
         metrics,
+        tracer: traces::Tracer::new(traces.clone()),
         recorder: Recorder::new(client.clone(), reporter),
     };
-    let mirrored = client.clone();
+    let (mirrored, telling) = (client.clone(), client.clone());
+    let (allowed, telling_clock) = (config.outbound(), clock.clone());
     let pool = config.database_url.as_deref().and_then(mirror::pool);
     let context = Arc::new(driver::Context::new(client, clock, hands, digest_key, config, pool));
 
@@ -73,7 +84,8 @@ async fn main() -> anyhow::Result<()> {
         tokio::select! {
             () = election.keep() => anyhow::bail!("the lease is lost; another one leads"),
             () = driver::drive(context.clone()) => anyhow::bail!("the controllers have ended"),
-            () = mirror::run(mirrored, context.pool.clone(), ready) => anyhow::bail!("the mirror has ended"),
+            () = notify::run(telling, context.eyes.pool.clone(), allowed, telling_clock) => anyhow::bail!("notifications have ended"),
+            () = mirror::run(mirrored, context.eyes.pool.clone(), ready, context.hands.metrics.clone()) => anyhow::bail!("the mirror has ended"),
         }
     };
     let outcome = tokio::select! {
@@ -85,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
     if outcome.is_ok() {
         election.release().await;
         tracing::info!("stopped; the lease is given back");
+        traces.flush(Duration::from_secs(2)).await;
     }
     outcome
 }

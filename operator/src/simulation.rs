@@ -3,11 +3,13 @@
 //! happens, two runs of a Service are never on at once, an attempt runs Ansible once, what has
 //! ended stays ended, numbers never repeat, and once the faults stop everything comes to rest.
 
+mod faults;
+
 use std::collections::BTreeMap;
 
 use crds::{
-    Deployment, DeploymentStatus, Phase, Service,
-    deployment::{Cancel, DeploymentSpec, Run},
+    Deployment, DeploymentStatus, Phase, Reason, Service,
+    deployment::{Approval, Cancel, Decision, DeploymentSpec, Mode, NumberRef, Run},
     kstatus, names,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -23,7 +25,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::{
-    deployment::{self, build::Installation},
+    deployment::{self, build::Installation, refusal::Refusal},
     frozen::{self, Named},
     lock, service,
     world::Write,
@@ -38,6 +40,14 @@ enum Step {
     Suspend(bool),
     /// A person asks for a run.
     Ask,
+    /// A person asks for a preview.
+    Preview,
+    /// A person wants that number again.
+    Repeat(i64),
+    /// A person agrees to the nth Deployment, or refuses it.
+    Decide(usize, bool),
+    /// Other teams leave room for one more run, or none.
+    Room(bool),
     /// A person stops the nth Deployment.
     Cancel(usize, bool),
     /// A person deletes the nth Deployment.
@@ -60,6 +70,12 @@ enum Step {
     Lose(usize),
     /// Somebody deletes the nth Job.
     DeleteJob(usize),
+    /// Somebody changes a server, or undoes that.
+    Drift(bool),
+    /// The database goes away, or comes back.
+    Database(bool),
+    /// Kubernetes lets no Job and no pod be made: for a quota, for another reason, or it does again.
+    Refuse(Option<bool>),
     /// Time passes.
     Wait(u32),
 }
@@ -71,6 +87,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_u8).prop_map(Step::Edit),
         1 => any::<bool>().prop_map(Step::Suspend),
         2 => Just(Step::Ask),
+        1 => Just(Step::Preview),
+        1 => (1..6_i64).prop_map(Step::Repeat),
+        2 => (0..6_usize, any::<bool>()).prop_map(|(n, yes)| Step::Decide(n, yes)),
+        1 => any::<bool>().prop_map(Step::Room),
         1 => (0..6_usize, any::<bool>()).prop_map(|(n, now)| Step::Cancel(n, now)),
         1 => (0..6_usize).prop_map(Step::Delete),
         8 => (late.clone(), cut.clone()).prop_map(|(late, cut)| Step::Service { late, cut }),
@@ -82,6 +102,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::Vanish),
         1 => (0..4_usize).prop_map(Step::Lose),
         1 => (0..4_usize).prop_map(Step::DeleteJob),
+        1 => any::<bool>().prop_map(Step::Drift),
+        1 => any::<bool>().prop_map(Step::Database),
+        1 => any::<Option<bool>>().prop_map(Step::Refuse),
         2 => (1..4_000_u32).prop_map(Step::Wait),
     ]
 }
@@ -91,6 +114,13 @@ struct World {
     now: Timestamp,
     clock: u64,
     service: Service,
+    room: bool,
+    /// The servers are not as the last run left them.
+    drifted: bool,
+    /// No run helps against that.
+    stubborn: bool,
+    database_away: bool,
+    refused: Option<Refusal>,
     deployments: BTreeMap<String, Deployment>,
     jobs: BTreeMap<String, Job>,
     pods: BTreeMap<String, Pod>,
@@ -108,18 +138,26 @@ struct History {
     ended: BTreeMap<String, Phase>,
     /// Who ever held the lock.
     locked: Vec<String>,
-    /// The highest number that was live.
-    live: i64,
+    /// Which was live last.
+    live: Option<String>,
+    /// How many writes there were.
+    written: usize,
+    /// The pass that makes this write goes no further, once.
+    crash_after: Option<usize>,
+    /// Kubernetes did not let a Job be made, just now.
+    turned_away: bool,
 }
 
 impl World {
-    fn new(policy: &str) -> Self {
+    fn new(policy: &serde_json::Value) -> Self {
+        let mut rules = json!({"timeout": "10m", "prepareTimeout": "5m"});
+        rules.as_object_mut().expect("rules").extend(policy.as_object().expect("rules").clone());
         let service = serde_json::from_value(json!({
             "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
             "metadata": {"name": "blog", "namespace": "team", "uid": "service", "generation": 1, "resourceVersion": "0"},
             "spec": {
                 "source": {"inline": {"deploy.yml": "0"}}, "playbook": "deploy.yml", "inventory": {"local": true},
-                "policy": {"deploy": policy, "timeout": "10m", "prepareTimeout": "5m"},
+                "policy": rules,
             },
         }))
         .expect("a Service");
@@ -127,6 +165,11 @@ impl World {
             now: Timestamp::UNIX_EPOCH,
             clock: 0,
             service,
+            room: true,
+            drifted: false,
+            stubborn: false,
+            database_away: false,
+            refused: None,
             deployments: BTreeMap::new(),
             jobs: BTreeMap::new(),
             pods: BTreeMap::new(),
@@ -148,32 +191,69 @@ impl World {
             jobs: self.jobs.values().cloned().collect(),
             pods: self.pods.values().filter(of_active).cloned().collect(),
             archive: service::history::Archive::None,
+            dependencies: Vec::new(),
+            circle: None,
+            waiting: 0,
+            room: self.room,
+            database_away: self.database_away,
+            answered: true,
             wanted: frozen::want(&self.service, &Named::default(), b"key"),
         };
         service::decide::decide(&self.service, &observed)
     }
 
-    fn deployment_plan(&self, name: &str) -> crate::plan::Plan {
+    /// `answered`: a write of this pass was refused.
+    fn deployment_plan(&self, name: &str, answered: bool) -> crate::plan::Plan {
         let deployment = &self.deployments[name];
         let status = deployment.status.clone().unwrap_or_default();
         let attempt = status.attempt.unwrap_or(0);
+        let of_run = |pod: &&Pod| pod.labels()[names::LABEL_DEPLOYMENT] == name;
+        let waits =
+            self.jobs.contains_key(&names::job(name, attempt)) && !self.pods.values().any(|p| of_run(&p));
         let observed = deployment::decide::Observed {
             now: self.now,
             service: Some(self.service.clone()),
             wanted: Some(frozen::want(&self.service, &Named::default(), b"key")),
             job: self.jobs.get(&names::job(name, attempt)).cloned(),
-            pods: self
-                .pods
-                .values()
-                .filter(|pod| pod.labels()[names::LABEL_DEPLOYMENT] == name)
-                .cloned()
-                .collect(),
+            pods: self.pods.values().filter(of_run).cloned().collect(),
             installation: Installation::default(),
+            repeated: deployment.spec.repeat.map(|repeat| self.earlier(repeat.number)),
+            secrets: deployment::answers::Secrets::None,
+            refs: deployment::answers::Known::Nothing,
+            room: self.room,
+            refused: self.refused.clone().filter(|_| answered || waits),
         };
         deployment::decide::decide(deployment, &observed)
     }
 
+    fn earlier(&self, number: i64) -> Result<deployment::decide::Repeated, frozen::Fault> {
+        let has_number = |d: &&Deployment| d.status.as_ref().and_then(|status| status.number) == Some(number);
+        let gone = frozen::Fault { reason: Reason::BundleNotFound, message: "gone".into() };
+        let status = self.deployments.values().find(has_number).and_then(|d| d.status.clone());
+        let digest = status.clone().and_then(|status| status.digest).ok_or(gone)?;
+        let mut bundle = frozen::want(&self.service, &Named::default(), b"key")?.bundle;
+        bundle.digest = digest;
+        deployment::decide::repeated(number, &status.unwrap_or_default(), bundle, false, false)
+    }
+
+    /// What the runner of a pod says: a check says what would change.
+    fn verdict(&self, pod_name: &str, good: bool) -> String {
+        let result = if good { "Succeeded" } else { "Failed" };
+        let name = self.pods.get(pod_name).map(|pod| pod.labels()[names::LABEL_DEPLOYMENT].clone());
+        let check = name.and_then(|n| self.deployments.get(&n)).is_some_and(|d| d.spec.mode == Mode::Check);
+        let step = json!([{"key": "deploy.yml:1#1", "name": "Write", "state": "Succeeded", "ok": 1,
+            "changed": u32::from(check && self.drifted)}]);
+        let steps: Vec<protocol::verdict::Step> = serde_json::from_value(step).expect("a step");
+        let packed = protocol::verdict::pack_steps(&steps, 1_000);
+        json!({"protocol": 1, "instance": pod_name, "result": result, "startedAt": self.now, "stepsTotal": 1,
+            "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "steps": packed})
+        .to_string()
+    }
+
     fn make_pods(&mut self) {
+        if self.refused.is_some() {
+            return;
+        }
         let jobs: Vec<Job> = self.jobs.values().cloned().collect();
         for job in jobs {
             let name = job.name_any();
@@ -203,6 +283,10 @@ impl World {
 
 impl History {
     fn new(policy: &str) -> Self {
+        Self::with(&json!({ "deploy": policy }))
+    }
+
+    fn with(policy: &serde_json::Value) -> Self {
         Self {
             world: World::new(policy),
             past: Vec::new(),
@@ -211,7 +295,10 @@ impl History {
             numbers: BTreeMap::new(),
             ended: BTreeMap::new(),
             locked: Vec::new(),
-            live: 0,
+            live: None,
+            written: 0,
+            crash_after: None,
+            turned_away: false,
         }
     }
 
@@ -232,7 +319,7 @@ impl History {
         match step {
             Step::Edit(text) => {
                 let files = world.service.spec.source.inline.get_or_insert_default();
-                files.insert("deploy.yml".into(), crds::service::FileContent(text.to_string()));
+                files.insert("deploy.yml".into(), crds::source::FileContent(text.to_string()));
                 *world.service.metadata.generation.get_or_insert(1) += 1;
                 world.service.metadata.resource_version = Some(world.tick());
             }
@@ -242,15 +329,37 @@ impl History {
                 world.service.metadata.resource_version = Some(world.tick());
             }
             Step::Ask => {
-                let spec = DeploymentSpec {
-                    service: "blog".into(),
-                    reason: None,
-                    inputs: BTreeMap::new(),
-                    cancel: None,
-                };
-                let deployment = Deployment::new(&format!("by-hand-{}", world.clock), spec);
+                let deployment =
+                    Deployment::new(&format!("by-hand-{}", world.clock), DeploymentSpec::of("blog"));
                 self.create(deployment);
             }
+            Step::Preview => {
+                let spec = DeploymentSpec { mode: Mode::Check, ..DeploymentSpec::of("blog") };
+                let deployment = Deployment::new(&format!("preview-{}", world.clock), spec);
+                self.create(deployment);
+            }
+            Step::Repeat(number) => {
+                let repeat = Some(NumberRef { number: *number });
+                let spec = DeploymentSpec { repeat, ..DeploymentSpec::of("blog") };
+                let deployment = Deployment::new(&format!("again-{}", world.clock), spec);
+                self.create(deployment);
+            }
+            Step::Decide(nth, yes) => {
+                let version = world.tick();
+                if let Some(name) = Self::nth(&world.deployments, *nth) {
+                    let deployment = world.deployments.get_mut(&name).expect("it is there");
+                    let digest = deployment.status.as_ref().and_then(|status| status.digest.clone());
+                    let decision = if *yes { Decision::Approved } else { Decision::Rejected };
+                    let approval =
+                        Approval { decision, digest: digest.unwrap_or_default(), by: "bob".into() };
+                    deployment.spec.approval.get_or_insert(approval);
+                    *deployment.metadata.generation.get_or_insert(1) += 1;
+                    deployment.metadata.resource_version = Some(version);
+                }
+            }
+            Step::Room(room) => world.room = *room,
+            Step::Drift(drifted) => world.drifted = *drifted,
+            Step::Database(away) => world.database_away = *away,
             Step::Cancel(nth, now) => {
                 let version = world.tick();
                 if let Some(name) = Self::nth(&world.deployments, *nth) {
@@ -275,9 +384,23 @@ impl History {
             Step::Deployment { nth, late, cut } => {
                 let seen = self.seen(*late);
                 if let Some(name) = Self::nth(&seen.deployments, *nth) {
-                    let plan = seen.deployment_plan(&name);
+                    let seen = seen.clone();
+                    let plan = seen.deployment_plan(&name, false);
+                    let makes_a_job = plan.writes.iter().any(|write| matches!(write, Write::CreateJob(_)));
+                    assert!(!makes_a_job || plan.look_again.is_some(), "a pod that does not come is no news");
                     self.carry_out(None, Some(&name), plan.writes, *cut);
+                    if std::mem::take(&mut self.turned_away) {
+                        let now = World { refused: self.world.refused.clone(), ..seen };
+                        let plan = now.deployment_plan(&name, true);
+                        self.carry_out(None, Some(&name), plan.writes, *cut);
+                    }
                 }
+            }
+            Step::Refuse(quota) => {
+                world.refused = quota.map(|quota| Refusal {
+                    reason: if quota { Reason::QuotaExceeded } else { Reason::PodRefused },
+                    message: "forbidden".into(),
+                });
             }
             Step::MakePods => world.make_pods(),
             Step::Claim(nth) => {
@@ -397,7 +520,7 @@ impl History {
             && deployment.spec.cancel.is_none()
             && !status.phase.is_some_and(Phase::is_terminal)
             && status.attempt == Some(attempt)
-            && status.run.is_none()
+            && status.run.as_ref().is_none_or(|run| run.attempt < attempt)
             && active.is_some_and(|active| Some(&active.uid) == deployment.uid().as_ref());
         if !granted {
             return;
@@ -424,26 +547,25 @@ impl History {
 
     fn report(&mut self, pod_name: &str, good: bool) {
         let version = self.world.tick();
-        let now = self.world.now;
+        let result = self.world.verdict(pod_name, good);
         let of_pod = |d: &&mut Deployment| {
             d.status.as_ref().and_then(|s| s.run.as_ref()).is_some_and(|run| run.pod_uid == pod_name)
         };
         let Some(deployment) = self.world.deployments.values_mut().find(of_pod) else { return };
         let run = deployment.status.as_mut().and_then(|status| status.run.as_mut()).expect("it has one");
-        let result = if good { "Succeeded" } else { "Failed" };
-        run.result = Some(json!({"protocol": 1, "instance": pod_name, "result": result, "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "startedAt": now}).to_string());
+        run.result = Some(result);
         deployment.metadata.resource_version = Some(version);
     }
 
     fn end(&mut self, pod_name: &str, good: bool) {
+        let message = if good { self.world.verdict(pod_name, true) } else { String::new() };
         let world = &mut self.world;
         self.at_work.remove(pod_name);
         let Some(pod) = world.pods.get_mut(pod_name).filter(|pod| !lock::pod_ended(pod)) else { return };
-        let message = if good {
-            json!({"protocol": 1, "instance": pod_name, "result": "Succeeded", "hosts": {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}, "startedAt": world.now}).to_string()
-        } else {
-            String::new()
-        };
+        let changes = |d: &Deployment| d.spec.mode == Mode::Apply;
+        if good && world.deployments.get(&pod.labels()[names::LABEL_DEPLOYMENT]).is_some_and(changes) {
+            world.drifted = world.stubborn;
+        }
         let terminated = ContainerStateTerminated {
             exit_code: i32::from(!good),
             message: Some(message),
@@ -476,6 +598,10 @@ impl History {
         for write in writes.into_iter().take(cut) {
             if !self.write(service_version, of, &mut versions, write) {
                 return; // A conflict: the pass ends here.
+            }
+            self.written += 1;
+            if self.crash_after == Some(self.written - 1) {
+                return;
             }
         }
     }
@@ -539,6 +665,10 @@ impl History {
                     there.metadata.resource_version = Some(version);
                     self.collect(&target.name);
                 }
+            }
+            Write::CreateJob(_) if self.world.refused.is_some() => {
+                self.turned_away = true;
+                return false;
             }
             Write::CreateJob(mut job) => {
                 let uid = format!("job-{}", self.world.tick());
@@ -610,41 +740,81 @@ impl History {
             assert!(!world.service.spec.suspend, "a run's turn came though the Service is suspended");
             self.locked.push(active.uid.clone());
         }
-        let live = status.live.as_ref().map_or(0, |live| live.number);
-        assert!(live >= self.live, "an older run became the live one");
+        let live = status.live.as_ref().map(|live| live.deployment.uid.clone());
+        let turn = |uid: &Option<String>| self.locked.iter().position(|had| Some(had) == uid.as_ref());
+        assert!(turn(&live) >= turn(&self.live), "a run whose turn was earlier became the live one");
         self.live = live;
         assert_good(world.service.metadata.generation, status.observed_generation, &status.conditions);
+        let checks = world.deployments.values().filter(|d| service::drift::is_check(&world.service, d));
+        for check in checks {
+            let uid = check.uid().unwrap_or_default();
+            let refers = [
+                status.last.as_ref().map(|l| &l.deployment.uid),
+                status.live.as_ref().map(|l| &l.deployment.uid),
+            ];
+            assert!(!refers.contains(&Some(&uid)), "a check for drift became the last or the live run");
+            assert!(
+                check.status.as_ref().is_none_or(|s| s.number.is_none()),
+                "a check for drift has a number"
+            );
+        }
+    }
+
+    /// One pass of both controllers over everything as it is.
+    fn look(&mut self) {
+        self.happen(&Step::Service { late: 0, cut: 99 });
+        for nth in 0..self.world.deployments.len() {
+            self.happen(&Step::Deployment { nth, late: 0, cut: 99 });
+        }
+    }
+
+    /// Everybody looks until a run has a pod; those that were made ask for permission.
+    fn begin(&mut self) {
+        (0..4).for_each(|_| self.look());
+        self.happen(&Step::MakePods);
+        (0..self.world.pods.len()).for_each(|nth| self.happen(&Step::Claim(nth)));
+    }
+
+    /// One pass over everything; pods claim and succeed. Answers whether anything happened.
+    fn pass(&mut self) -> bool {
+        let before = (self.world.clock, self.started.len());
+        self.look();
+        self.happen(&Step::MakePods);
+        for nth in 0..self.world.pods.len() {
+            self.happen(&Step::Claim(nth));
+            let claimed = self.world.deployments.values().any(|d| {
+                let pod = Self::nth(&self.world.pods, nth);
+                d.status.as_ref().and_then(|s| s.run.as_ref()).map(|r| r.pod_uid.clone()) == pod
+            });
+            if claimed {
+                self.happen(&Step::End(nth, true));
+            }
+        }
+        (self.world.clock, self.started.len()) != before
+    }
+
+    /// Passes until only time may change anything.
+    fn settle(&mut self) {
+        assert!((0..100).any(|_| !self.pass()), "it does not settle: {:#?}", self.world.service_plan());
     }
 
     /// No more faults: passes on the world as it is, pods that claim and succeed, time that passes.
     fn come_to_rest(&mut self) {
         self.world.service.spec.suspend = false;
+        self.world.room = true;
+        self.world.refused = None;
+        // Whoever looks by the clock never rests.
+        self.world.service.spec.policy.drift = None;
         let version = self.world.tick();
         self.world.service.metadata.resource_version = Some(version);
         for _ in 0..400 {
-            let before = (self.world.clock, self.started.len());
-            self.happen(&Step::Service { late: 0, cut: 99 });
-            for nth in 0..self.world.deployments.len() {
-                self.happen(&Step::Deployment { nth, late: 0, cut: 99 });
-            }
-            self.happen(&Step::MakePods);
-            for nth in 0..self.world.pods.len() {
-                self.happen(&Step::Claim(nth));
-                let claimed = self.world.deployments.values().any(|d| {
-                    let pod = Self::nth(&self.world.pods, nth);
-                    d.status.as_ref().and_then(|s| s.run.as_ref()).map(|r| r.pod_uid.clone()) == pod
-                });
-                if claimed {
-                    self.happen(&Step::End(nth, true));
-                }
-            }
-            if (self.world.clock, self.started.len()) == before {
-                // Nothing wants to be written; only time may still change that: deadline and grace.
-                self.happen(&Step::Wait(1_000));
+            if !self.pass() {
+                // Nothing wants to be written; only time may still change that: deadline, grace, approval.
+                self.happen(&Step::Wait(4_000));
                 let plan = self.world.service_plan();
                 let names: Vec<_> = self.world.deployments.keys().cloned().collect();
                 if plan.writes.is_empty()
-                    && names.iter().all(|n| self.world.deployment_plan(n).writes.is_empty())
+                    && names.iter().all(|n| self.world.deployment_plan(n, false).writes.is_empty())
                 {
                     return;
                 }
@@ -673,15 +843,34 @@ fn has_ended(status: &DeploymentStatus) -> bool {
     status.phase.is_some_and(Phase::is_terminal)
 }
 
+/// Rules of every kind; without a schedule, which never comes to rest.
+fn rules() -> impl Strategy<Value = serde_json::Value> {
+    let words = |a: &'static str, b: &'static str| prop_oneof![Just(a), Just(b)];
+    let yes = any::<bool>;
+    (words("OnChange", "Manual"), words("Queue", "Replace"), 0..3_u32, yes(), yes(), yes(), yes()).prop_map(
+        |(deploy, concurrency, retries, rollback, approval, drift, correct)| {
+            json!({
+                "deploy": deploy,
+                "concurrency": concurrency,
+                "drift": drift.then(|| json!({"every": "30m", "correct": correct})),
+                "retries": {"limit": retries, "backoff": "30s"},
+                "rollbackOnFailure": rollback,
+                "approval": {"required": approval, "own": true, "expiresAfter": "1h"},
+            })
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_runs_happen_once_and_everything_comes_to_rest(
-        on_change in any::<bool>(),
+        rules in rules(),
         steps in prop::collection::vec(step(), 1..120),
     ) {
-        let mut history = History::new(if on_change { "OnChange" } else { "Manual" });
+        let mut history = History::with(&rules);
+        let on_change = rules["deploy"] == "OnChange";
         for step in &steps {
             history.happen(step);
         }
@@ -702,7 +891,10 @@ proptest! {
             let handled = status.handled.map(|handled| handled.digest);
             prop_assert_eq!(handled.as_deref(), Some(wanted.digest()), "what is wanted was not acted on");
         }
-        prop_assert!(world.jobs.len() <= 1, "Jobs are left over");
+        // The last run's, and the last preview's.
+        prop_assert!(world.jobs.len() <= 2, "Jobs are left over");
+        let checks = world.deployments.values().filter(|d| service::drift::is_check(&world.service, d));
+        prop_assert!(checks.count() <= 1, "checks for drift are left over");
     }
 }
 
@@ -739,12 +931,7 @@ fn manual_makes_no_run_by_itself() {
 fn what_does_not_come_or_does_not_end_is_given_up() {
     for claims in [false, true] {
         let mut history = History::new("Manual");
-        let pass = |history: &mut History| {
-            for _ in 0..3 {
-                history.happen(&Step::Service { late: 0, cut: 99 });
-                history.happen(&Step::Deployment { nth: 0, late: 0, cut: 99 });
-            }
-        };
+        let pass = |history: &mut History| (0..3).for_each(|_| history.look());
         history.happen(&Step::Ask);
         pass(&mut history);
         history.happen(&Step::MakePods);
@@ -774,10 +961,45 @@ fn numbers_go_on_though_the_services_status_was_lost() {
     history.happen(&Step::Edit(1));
     history.come_to_rest();
     history.world.service.status = None;
-    history.live = 0;
+    history.live = None;
     history.happen(&Step::Ask);
     history.come_to_rest();
     assert_eq!(history.numbers.values().max(), Some(&3));
+}
+
+/// Whoever waits until somebody agrees is passed by a later number. What ran last is what is on the servers.
+#[test]
+fn what_ran_last_is_live_whatever_its_number() {
+    let agreed = |history: &mut History, number: i64| {
+        let is = |d: &Deployment| d.status.as_ref().and_then(|status| status.number) == Some(number);
+        let nth = history.world.deployments.values().position(is).expect("it has a number");
+        history.happen(&Step::Decide(nth, true));
+    };
+    for good in [true, false] {
+        let approval = json!({"required": true, "own": true, "expiresAfter": "1h"});
+        let mut history = History::with(&json!({
+            "deploy": "Manual", "approval": approval, "rollbackOnFailure": true, "drift": {"every": "1h"},
+        }));
+        let status = |history: &History| history.world.service.status.clone().unwrap_or_default();
+        let live = |history: &History| status(history).live.map(|live| live.number);
+        history.happen(&Step::Ask);
+        history.settle();
+        history.happen(&Step::Ask);
+        history.settle();
+        agreed(&mut history, 2);
+        history.settle();
+        assert_eq!(live(&history), Some(2));
+        history.happen(&Step::Wait(60));
+        agreed(&mut history, 1);
+        history.begin();
+        let pod = history.world.pods.keys().position(|pod| history.at_work.contains_key(pod));
+        history.happen(&Step::End(pod.expect("it works"), good));
+        history.settle();
+        // Half changed, the servers are as #2 had left them again once #3 has repeated that.
+        assert_eq!(live(&history), Some(if good { 1 } else { 3 }));
+        assert_eq!(status(&history).last.map(|last| last.number), Some(Some(if good { 1 } else { 3 })));
+        assert_eq!(status(&history).drift.map(|drift| drift.number), Some(if good { 1 } else { 3 }));
+    }
 }
 
 /// Its node is out of reach, its pod was forced away, and somebody deletes it: the Deployment may go,
@@ -785,18 +1007,8 @@ fn numbers_go_on_though_the_services_status_was_lost() {
 #[test]
 fn the_lock_of_a_lost_run_stays_though_its_deployment_is_deleted() {
     let mut history = History::new("Manual");
-    let pass = |history: &mut History| {
-        for _ in 0..4 {
-            history.happen(&Step::Service { late: 0, cut: 99 });
-            for nth in 0..history.world.deployments.len() {
-                history.happen(&Step::Deployment { nth, late: 0, cut: 99 });
-            }
-        }
-    };
     history.happen(&Step::Ask);
-    pass(&mut history);
-    history.happen(&Step::MakePods);
-    history.happen(&Step::Claim(0));
+    history.begin();
     assert_eq!(history.at_work.len(), 1);
     history.happen(&Step::Lose(0));
     // The verdict, and the deletion before anybody else has looked.
@@ -804,12 +1016,146 @@ fn the_lock_of_a_lost_run_stays_though_its_deployment_is_deleted() {
     history.happen(&Step::Delete(0));
     history.happen(&Step::Deployment { nth: 0, late: 0, cut: 99 });
     history.happen(&Step::Ask);
-    pass(&mut history);
+    history.begin();
     assert_eq!(history.world.deployments.len(), 1, "a Deployment whose run is lost can be deleted");
-    history.happen(&Step::MakePods);
-    history.happen(&Step::Claim(0));
     assert_eq!(history.started.len(), 1, "the lock is held while it may be at work");
     history.happen(&Step::Wait(1_000));
     history.come_to_rest();
     assert_eq!(history.started.len(), 2);
+}
+
+/// What the Service says of itself: Ready, InSync, the reason.
+fn says(history: &History) -> (String, String, String) {
+    let status = history.world.service.status.clone().unwrap_or_default();
+    let find = |type_| crds::conditions::find(&status.conditions, type_).cloned().expect("it is there");
+    let (ready, in_sync) = (find(crds::conditions::READY), find(crds::conditions::IN_SYNC));
+    (ready.status, in_sync.status, ready.reason)
+}
+
+fn said(words: [&str; 3]) -> (String, String, String) {
+    let [ready, in_sync, reason] = words.map(str::to_owned);
+    (ready, in_sync, reason)
+}
+
+/// The numbers that were given, and how often Ansible ran.
+fn runs(history: &History) -> (usize, usize) {
+    (history.numbers.len(), history.started.len())
+}
+
+#[test]
+fn drift_is_found_and_stays_until_somebody_deploys() {
+    let mut history = History::with(&json!({"deploy": "OnChange", "drift": {"every": "1h"}}));
+    history.settle();
+    // The run, and the baseline at once.
+    assert_eq!((runs(&history), says(&history)), ((1, 2), said(["True", "True", "Deployed"])));
+    history.happen(&Step::Drift(true));
+    history.happen(&Step::Wait(3_599));
+    history.settle();
+    assert_eq!(runs(&history), (1, 2), "not before its time");
+    history.happen(&Step::Database(true));
+    history.happen(&Step::Wait(1));
+    history.settle();
+    assert_eq!(runs(&history), (1, 2), "not without the database");
+    history.happen(&Step::Database(false));
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((1, 3), said(["True", "False", "Drifted"])));
+    history.happen(&Step::Wait(3_600));
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((1, 4), said(["True", "False", "Drifted"])));
+    // A run of a person, and the new baseline.
+    history.happen(&Step::Ask);
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((2, 6), said(["True", "True", "Deployed"])));
+    history.happen(&Step::Suspend(true));
+    history.happen(&Step::Drift(true));
+    history.happen(&Step::Wait(9_000));
+    history.settle();
+    assert_eq!(runs(&history), (2, 6), "not while it is suspended");
+}
+
+#[test]
+fn drift_is_corrected_once_and_what_does_not_help_is_not_done_again() {
+    let mut history = History::with(&json!({"deploy": "Manual", "drift": {"every": "1h", "correct": true}}));
+    history.happen(&Step::Ask);
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((1, 2), said(["True", "True", "Deployed"])));
+    history.happen(&Step::Drift(true));
+    history.happen(&Step::Wait(3_600));
+    history.settle();
+    // The check, the correction, the baseline after it.
+    assert_eq!((runs(&history), says(&history)), ((2, 5), said(["True", "True", "Deployed"])));
+    let status = history.world.service.status.clone().unwrap_or_default();
+    let live = status.live.expect("something is live");
+    assert_eq!(live.number, 2);
+    let by = &history.world.deployments[&live.deployment.name];
+    assert_eq!(service::triggers::via(&history.world.service, by).0, crds::deployment::Via::Drift);
+
+    history.world.stubborn = true;
+    history.happen(&Step::Drift(true));
+    history.happen(&Step::Wait(3_600));
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((3, 8), said(["False", "False", "NotIdempotent"])));
+    for _ in 0..3 {
+        history.happen(&Step::Wait(3_600));
+        history.settle();
+    }
+    assert_eq!((runs(&history), says(&history)), ((3, 11), said(["False", "False", "NotIdempotent"])));
+    // Whoever mends it on the server, or deploys, is heard.
+    history.happen(&Step::Drift(false));
+    history.happen(&Step::Wait(3_600));
+    history.settle();
+    assert_eq!((runs(&history), says(&history)), ((3, 12), said(["True", "True", "Deployed"])));
+}
+
+#[test]
+fn a_step_that_changes_something_each_time_is_no_drift() {
+    let mut history =
+        History::with(&json!({"deploy": "OnChange", "drift": {"every": "1h", "correct": true}}));
+    history.world.stubborn = true;
+    history.settle();
+    for _ in 0..3 {
+        history.happen(&Step::Wait(3_600));
+        history.settle();
+    }
+    assert_eq!((runs(&history), says(&history)), ((1, 5), said(["True", "True", "Deployed"])));
+}
+
+#[test]
+fn a_check_for_drift_gives_way_at_once() {
+    let mut history = History::with(&json!({"deploy": "OnChange", "drift": {"every": "1h"}}));
+    history.settle();
+    history.happen(&Step::Wait(3_600));
+    let check = |history: &History| {
+        let all = history.world.deployments.values().enumerate();
+        let mut checks = all.filter(|(_, d)| {
+            service::drift::is_check(&history.world.service, d) && !d.status.as_ref().is_some_and(has_ended)
+        });
+        checks.next().map(|(nth, d)| (nth, d.clone()))
+    };
+    history.begin();
+    let (_, on) = check(&history).expect("a check is on");
+    assert!(on.status.as_ref().is_some_and(|s| s.run.is_some()), "{:?}", on.status);
+    assert_eq!(says(&history), said(["True", "True", "Deployed"]), "a check is no news of the Service");
+    history.happen(&Step::Ask);
+    history.happen(&Step::Service { late: 0, cut: 99 });
+    let (nth, _) = check(&history).expect("it is on until its pod has ended");
+    history.happen(&Step::Deployment { nth, late: 0, cut: 99 });
+    let told =
+        history.world.pods.values().find_map(|p| p.annotations().get(names::ANNOTATION_CANCEL).cloned());
+    assert_eq!(told.as_deref(), Some("Now"));
+    let pod = history.world.pods.keys().position(|p| history.at_work.contains_key(p)).expect("it works");
+    history.happen(&Step::End(pod, false));
+    history.settle();
+    let reason = |d: &Deployment| d.status.clone().unwrap_or_default().reason;
+    assert_eq!(
+        history.world.service.status.clone().unwrap_or_default().live.map(|live| live.number),
+        Some(2)
+    );
+    let replaced = history.ended.get(&on.uid().unwrap_or_default());
+    assert_eq!(
+        replaced,
+        Some(&Phase::Cancelled),
+        "{:?}",
+        history.world.deployments.values().map(reason).collect::<Vec<_>>()
+    );
 }

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod claim;
 pub mod event;
+pub mod expected;
 pub mod fold;
 pub mod pod;
 pub mod report;

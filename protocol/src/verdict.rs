@@ -39,6 +39,9 @@ pub struct Verdict {
     /// When Ansible had ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<jiff::Timestamp>,
+    /// Whether the site answered after the run; absent: not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_up: Option<bool>,
     /// How many steps there were in all.
     #[serde(default)]
     pub steps_total: u32,
@@ -78,6 +81,19 @@ pub struct Failure {
     pub host: Option<String>,
     /// What Ansible or the runner said, masked, at most 500 characters.
     pub message: String,
+    /// Where a server was not recognised: the key that it shows now. Nobody has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<HostKey>,
+}
+
+/// A server's own key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostKey {
+    /// As `ssh` shows it: `SHA256:…`.
+    pub fingerprint: String,
+    /// A line for `known_hosts`.
+    pub line: String,
 }
 
 /// Servers, counted from Ansible's statistics.
@@ -146,7 +162,7 @@ pub enum StepState {
 }
 
 /// Packs as many steps as fit into `max_bytes`, in their order. What is worth least goes
-/// first: fine and skipped ones from the oldest on, then pending ones from the last on,
+/// first: fine ones that changed nothing and skipped ones from the oldest on, then pending ones from the last on,
 /// then the rest; failed ones go last.
 pub fn pack_steps(steps: &[Step], max_bytes: usize) -> String {
     let mut order: Vec<usize> = (0..steps.len()).collect();
@@ -205,7 +221,7 @@ pub enum UnpackError {
 
 fn worth(step: &Step) -> u8 {
     match step.state {
-        StepState::Succeeded | StepState::Skipped if step.message.is_empty() => 0,
+        StepState::Succeeded | StepState::Skipped if step.message.is_empty() && step.changed == 0 => 0,
         StepState::Pending => 1,
         StepState::Succeeded | StepState::Skipped => 2,
         StepState::Rescued | StepState::Running | StepState::Cancelled => 3,

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import functools
 import json
+import multiprocessing
 import os
+import select
 import time
 
+import yaml
+
 from ansible import constants, context
+from ansible.parsing.vault import VaultLib, is_encrypted
 from ansible.playbook.block import Block
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars
 
 DOCUMENTATION = """
     name: fastdeploy
@@ -27,8 +33,14 @@ DOCUMENTATION = """
 # Masking happens in the runner, on whole values: what is cut here must be far
 # longer than what people are shown.
 MESSAGE_LIMIT = 16 * 1024
+# The runner cuts bodies to 64 kB once they are masked.
+BODY_LIMIT = 128 * 1024
+NOTES = 10
 # As Ansible's PlayIterator names the task that it adds itself.
 GATHERING = "Gathering Facts"
+PAUSES = ("pause", "ansible.builtin.pause", "ansible.legacy.pause")
+# A value of a vault file whose name says so is secret however short it is.
+SECRET_NAMES = ("pass", "pwd", "secret", "token", "key", "credential", "private", "auth", "pin")
 
 
 def never_break(hook):
@@ -58,6 +70,8 @@ class CallbackModule(CallbackBase):
         self.keys = {}  # task uuid -> key
         self.seen = {}  # "path:line" -> how many tasks have it
         self.play = None
+        self.refused = False
+        self.planned = set()
         self.open = {}  # key -> hosts that began and have no result yet
         self.began = {}  # (key, host) -> when
         try:
@@ -66,11 +80,14 @@ class CallbackModule(CallbackBase):
             os.set_inheritable(self.fd, False)
         except (KeyError, ValueError, OSError):
             self.disabled = True
+            return
+        tell_what_the_vault_hides()
 
     # -- the pipe
 
     def send(self, line):
-        data = json.dumps(line, default=str).encode("utf-8", "replace") + b"\n"
+        # As text and not as escapes: half of a surrogate pair (a byte that is no text) becomes "?".
+        data = json.dumps(line, default=str, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         try:
             while data:
                 data = data[os.write(self.fd, data):]
@@ -129,6 +146,7 @@ class CallbackModule(CallbackBase):
 
     @never_break
     def v2_playbook_on_start(self, playbook):
+        tell_what_was_opened(playbook._loader)
         steps = []
         for play in playbook.get_plays():
             try:
@@ -136,6 +154,10 @@ class CallbackModule(CallbackBase):
             except Exception as error:  # pylint: disable=broad-except
                 self.send({"t": "callbackError", "hook": "plan", "message": repr(error)[:500]})
         self.send({"t": "plan", "steps": steps})
+        self.planned = {step["key"] for step in steps}
+        waits = self.waits(playbook)
+        if waits:
+            self.refuse(waits)
 
     def plan_play(self, play, steps):
         if self.gathers(play):
@@ -193,6 +215,57 @@ class CallbackModule(CallbackBase):
             return runs and "always" in tags and "always" not in skip
         return runs and not (tags & skip) and not ("tagged" in skip and tagged)
 
+    # -- nobody sits at a keyboard
+
+    def refuse(self, waits):
+        """Ends the run: what would wait for an answer would go on without one."""
+        self.refused = True
+        self.send({"t": "keyboard", "waits": waits[:NOTES]})
+        raise KeyboardInterrupt
+
+    def waits(self, playbook):
+        """What is sure to wait for somebody at a keyboard, in sentences."""
+        found = []
+        given = load_extra_vars(playbook._loader)
+        for play in playbook.get_plays():
+            for asked in play.vars_prompt or ():
+                if asked["name"] not in given:
+                    found.append(self.asks(play, asked))
+            if str(play.strategy) == "debug":
+                found.append("%s: strategy: debug waits at a keyboard where a task fails: remove it" % self.location(play))
+            for block in play.compile():
+                self.waiting(block, play, False, found)
+        return found
+
+    def waiting(self, block, play, conditional, found):
+        conditional = conditional or bool(block.when)
+        for section, maybe in ((block.block, conditional), (block.rescue, True), (block.always, conditional)):
+            for task in section or ():
+                if isinstance(task, Block):
+                    self.waiting(task, play, maybe, found)
+                elif self.is_planned(task):
+                    said = self.keyboard(task)
+                    # What may be left out is looked at when it runs.
+                    if said and not maybe and not task.when:
+                        found.append(said)
+
+    def asks(self, play, asked):
+        name = asked["name"]
+        if asked.get("private", True):
+            how = "put it into a Secret that variablesFrom names, or make it an input (spec.inputs, name: %s)" % name
+        else:
+            how = "make it an input of the Service (spec.inputs, name: %s)" % name
+        return "%s: vars_prompt asks for %s: %s" % (self.location(play), name, how)
+
+    def keyboard(self, task):
+        """Why a task waits for a key; nothing if it does not."""
+        if task.action in PAUSES and isinstance(task.args, dict) and not {"seconds", "minutes", "_variable_params"} & set(task.args):
+            how = "give it seconds, or make what it asks for an input of the Service (spec.inputs)"
+            return "%s: %s (pause) waits for a key: %s" % (self.location(task), self.name(task), how)
+        if getattr(task, "debugger", None) not in (None, "never"):
+            return "%s: %s: debugger waits at a keyboard: remove it" % (self.location(task), self.name(task))
+        return None
+
     # -- the run
 
     def stop_if_asked(self):
@@ -228,6 +301,10 @@ class CallbackModule(CallbackBase):
 
     def start(self, task, conditional):
         self.stop_if_asked()
+        said = self.keyboard(task)
+        if said and not self.has_condition(task):
+            self.close()
+            self.refuse([said])
         key = self.key(task)
         if key in self.open:  # the free strategy starts a task once per host
             return
@@ -237,10 +314,18 @@ class CallbackModule(CallbackBase):
             "t": "start",
             "key": key,
             "name": self.name(task),
-            "section": self.section(task, self.play),
+            "section": "" if key in self.planned else self.section(task, self.play),
             "conditional": conditional,
             "facts": self.is_gathering(task),
         })
+
+    @staticmethod
+    def has_condition(task):
+        while task is not None:
+            if getattr(task, "when", None):
+                return True
+            task = task._parent
+        return False
 
     @never_break
     def v2_runner_on_start(self, host, task):
@@ -249,8 +334,42 @@ class CallbackModule(CallbackBase):
         self.open.setdefault(key, set()).add(host.get_name())
 
     @never_break
+    def v2_runner_retry(self, result):
+        data = result.result
+        self.send({
+            "t": "retry",
+            "key": self.key(result.task),
+            "host": result.host.get_name(),
+            "attempt": int(data.get("attempts") or 0),
+            "of": int(data.get("retries") or 0),
+        })
+
+    @never_break
+    def v2_on_file_diff(self, result):
+        data = result.result
+        if data.get("censored"):
+            return
+        items = data.get("results") if result.task.loop else None
+        shown = []
+        for one in items if items is not None else (data,):
+            if isinstance(one, dict) and one.get("diff") and one.get("changed") and not one.get("censored"):
+                shown.append(str(self._get_diff(one["diff"])))
+        text = "".join(shown).strip("\n")
+        if text:
+            self.send({
+                "t": "diff",
+                "key": self.key(result.task),
+                "host": result.host.get_name(),
+                "text": text[:BODY_LIMIT],
+            })
+
+    @never_break
     def v2_runner_on_ok(self, result):
         self.result(result, "Ok", "")
+        if self.keyboard(result.task):
+            # It had a condition, which held: nobody was there to answer.
+            self.close()
+            self.refuse([self.keyboard(result.task)])
 
     @never_break
     def v2_runner_on_skipped(self, result):
@@ -276,15 +395,60 @@ class CallbackModule(CallbackBase):
         host = result.host.get_name()
         began = self.began.pop((key, host), None)
         self.open.setdefault(key, set()).discard(host)
-        self.send({
+        data = result.result
+        line = {
             "t": "result",
             "key": key,
             "host": host,
             "state": state,
-            "changed": bool(result.result.get("changed", False)),
+            "changed": bool(data.get("changed", False)),
             "ms": int((time.monotonic() - began) * 1000) if began is not None else 0,
             "message": message,
-        })
+        }
+        if data.get("attempts", 0) not in (0, 1):
+            line["attempts"] = int(data["attempts"])
+        items = data.get("results")
+        if result.task.loop and isinstance(items, list):
+            line["items"] = self.items(items)
+        if not data.get("censored"):
+            if message and getattr(result, "exception", None) is not None:
+                line["error"] = self.summary(result.exception)
+            for name in ("warnings", "deprecations"):
+                notes = [self.note(one) for one in list(getattr(result, name, None) or ())[:NOTES]]
+                if notes:
+                    line[name] = notes
+        self.send(line)
+
+    @staticmethod
+    def items(items):
+        counts = {"total": len(items), "changed": 0, "failed": 0, "skipped": 0}
+        for item in items:
+            if isinstance(item, dict):
+                for name in ("changed", "failed", "skipped"):
+                    counts[name] += bool(item.get(name))
+        return counts
+
+    @staticmethod
+    def note(summary):
+        event = getattr(summary, "event", None)
+        return str(event.msg if event is not None else summary)[:MESSAGE_LIMIT]
+
+    def summary(self, exception):
+        """An ErrorSummary: what happened and what led to it, and the innermost known place."""
+        said, excerpt, advice = [], "", ""
+        event = exception.event
+        while event is not None and len(said) < NOTES:
+            words = str(event.msg or "").strip()
+            if words and (not said or words not in said[-1]):
+                said.append(words)
+            excerpt = str(event.formatted_source_context or "") or excerpt
+            advice = str(event.help_text or "") or advice
+            event = event.chain.event if event.chain is not None and event.chain.follow else None
+        return {
+            "message": "\n".join(said)[:MESSAGE_LIMIT],
+            "excerpt": excerpt.replace("Origin: %s%s" % (self.base, os.sep), "Origin: ").strip()[:MESSAGE_LIMIT],
+            "help": advice.strip()[:MESSAGE_LIMIT],
+        }
 
     @staticmethod
     def is_rescued(task):
@@ -332,3 +496,84 @@ class CallbackModule(CallbackBase):
             "hosts": {host: stats.summarize(host) for host in sorted(stats.processed)},
             "outputs": (getattr(stats, "custom", None) or {}).get("_run") or {},
         })
+
+
+# -- what is decrypted on the way
+
+def tell_what_the_vault_hides():
+    """The runner hides what comes out of ansible-vault, too. It has to know it before anybody can
+    print it: so whoever decrypts waits for its answer, in this process or in one of a task."""
+    try:
+        fd = int(os.environ["FASTDEPLOY_SECRETS_FD"])
+        os.fstat(fd)
+        os.set_inheritable(fd, False)
+    except (KeyError, ValueError, OSError):
+        return
+    turn = multiprocessing.get_context("fork").Lock()
+    told = set()
+    decrypt = VaultLib.decrypt_and_get_vault_id
+
+    def tell(value):
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        if not turn.acquire(timeout=5):
+            return
+        try:
+            while data:
+                data = data[os.write(fd, data):]
+            if select.select([fd], [], [], 5)[0]:
+                os.read(fd, 1)
+        finally:
+            turn.release()
+
+    @functools.wraps(decrypt)
+    def and_tell(self, vaulttext):
+        answer = decrypt(self, vaulttext)
+        try:
+            for value in secret_values(answer[0]):
+                if value not in told:
+                    tell(value)
+                    told.add(value)
+        except Exception:  # pylint: disable=broad-except
+            pass  # The run goes on; what was not told is as visible as in any other run.
+        return answer
+
+    VaultLib.decrypt_and_get_vault_id = and_tell
+
+
+def tell_what_was_opened(loader):
+    """A play with roles reads its files of variables before there are callback plugins. What was opened
+    then is opened once more, so that it is told."""
+    for path in list(loader._FILE_CACHE):
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+            if is_encrypted(data):
+                loader._vault.decrypt(data)
+        except Exception:  # pylint: disable=broad-except
+            pass  # Gone meanwhile, or no longer to be opened: whoever needs it says so.
+
+
+def secret_values(plaintext):
+    """A decrypted value, or those of a decrypted file of variables."""
+    text = plaintext.decode("utf-8", "replace") if isinstance(plaintext, bytes) else str(plaintext)
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if ":" in text else None
+    except yaml.YAMLError:
+        content = None
+    if isinstance(content, (dict, list)):
+        return list(leaves(content, ""))
+    return [text]
+
+
+def leaves(content, name):
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from leaves(value, str(key).lower())
+    elif isinstance(content, list):
+        for value in content:
+            yield from leaves(value, name)
+    elif isinstance(content, (str, int)) and not isinstance(content, bool):
+        value = str(content)
+        # Names of hosts and users stand in such files, too, and should stay readable.
+        if len(value) >= 8 or any(word in name for word in SECRET_NAMES):
+            yield value

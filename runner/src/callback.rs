@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::event::{HostState, PlannedStep};
+use protocol::event::{CUT, ErrorSummary, HostCounts, HostState, Items, MAX_BODY_BYTES, PlannedStep};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,6 +21,9 @@ pub enum Line {
     Start {
         key: String,
         name: String,
+        /// Where it was not planned.
+        #[serde(default)]
+        section: String,
         #[serde(default)]
         conditional: bool,
         /// The fact gathering that Ansible adds itself.
@@ -28,7 +31,20 @@ pub enum Line {
         facts: bool,
     },
     /// A task has a result on a server.
-    Result { key: String, host: String, state: HostState, changed: bool, ms: u64, message: String },
+    Result {
+        key: String,
+        host: String,
+        state: HostState,
+        changed: bool,
+        ms: u64,
+        message: String,
+        #[serde(flatten)]
+        more: Box<More>,
+    },
+    /// It was not yet fine, and is tried again.
+    Retry { key: String, host: String, attempt: u32, of: u32 },
+    /// What it changed in files.
+    Diff { key: String, host: String, text: String },
     /// A task has all its results.
     End { key: String },
     /// A play matched no server.
@@ -36,23 +52,27 @@ pub enum Line {
     /// The run ends between two tasks, as asked.
     Stopped,
     /// Ansible's statistics.
-    Stats { hosts: BTreeMap<String, Counts>, outputs: BTreeMap<String, Value> },
+    Stats { hosts: BTreeMap<String, HostCounts>, outputs: BTreeMap<String, Value> },
+    /// The playbook waits for somebody at a keyboard, so the plugin ends the run.
+    Keyboard { waits: Vec<String> },
     /// The plugin stumbled.
     CallbackError { hook: String, message: String },
 }
 
-/// Ansible's statistics of one server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Counts {
-    /// Results that were fine, changed ones included.
-    #[serde(default)]
-    pub ok: u64,
-    /// Failed and not rescued.
-    #[serde(default)]
-    pub failures: u64,
-    /// Times that it could not be reached.
-    #[serde(default)]
-    pub unreachable: u64,
+/// What not every result has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct More {
+    /// How often it was tried, where that was more than once.
+    pub attempts: u32,
+    /// Of a loop: how its items went.
+    pub items: Option<Items>,
+    /// What went wrong, with its place.
+    pub error: Option<Box<ErrorSummary>>,
+    /// What Ansible or the module warns of.
+    pub warnings: Vec<String>,
+    /// What will not work any more with a later Ansible.
+    pub deprecations: Vec<String>,
 }
 
 /// Reads a line and hides what must not be seen.
@@ -69,11 +89,27 @@ pub fn parse(line: &[u8], masker: &Masker) -> Result<Line, serde_json::Error> {
                 mask(&mut step.section);
             }
         }
-        Line::Start { name, .. } => mask(name),
-        Line::Result { host, message, .. } => {
+        Line::Start { name, section, .. } => {
+            mask(name);
+            mask(section);
+        }
+        Line::Result { host, message, more, .. } => {
             mask(host);
             mask(message);
+            if let Some(error) = &mut more.error {
+                mask(&mut error.message);
+                mask(&mut error.excerpt);
+                mask(&mut error.help);
+            }
+            more.warnings.iter_mut().chain(&mut more.deprecations).for_each(mask);
         }
+        Line::Retry { host, .. } => mask(host),
+        Line::Diff { host, text, .. } => {
+            mask(host);
+            mask(text);
+            cut(text);
+        }
+        Line::Keyboard { waits } => waits.iter_mut().for_each(mask),
         Line::NoHosts { play } => mask(play),
         Line::Stats { hosts, outputs } => {
             *hosts = std::mem::take(hosts)
@@ -94,6 +130,14 @@ pub fn parse(line: &[u8], masker: &Masker) -> Result<Line, serde_json::Error> {
     Ok(line)
 }
 
+/// Cuts a masked body.
+fn cut(text: &mut String) {
+    if text.len() > MAX_BODY_BYTES {
+        text.truncate(crate::mask::floor(text, MAX_BODY_BYTES));
+        text.push_str(CUT);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -111,10 +155,36 @@ mod tests {
         assert_eq!((message.as_str(), state, ms), ("pw ********\u{fffd}", HostState::Failed, 12));
     }
 
+    #[test]
+    fn a_body_is_cut_with_a_mark() {
+        let line =
+            serde_json::json!({"t": "diff", "key": "k", "host": "w", "text": "é".repeat(MAX_BODY_BYTES)});
+        let Line::Diff { text, .. } = parse(line.to_string().as_bytes(), &Masker::new(&[])).expect("a line")
+        else {
+            panic!("a diff")
+        };
+        assert_eq!(text.len(), MAX_BODY_BYTES + CUT.len());
+        assert!(text.ends_with(CUT));
+    }
+
     proptest! {
         #[test]
         fn garbage_is_an_error_and_never_a_panic(line in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&line, &Masker::new(&[]));
+        }
+
+        #[test]
+        fn what_is_almost_a_line_is_never_a_panic(
+            t in prop::sample::select(vec!["plan", "start", "result", "retry", "diff", "end", "stats", "keyboard", "x"]),
+            fields in prop::collection::btree_map("key|name|host|state|ms|message|steps|items|error|waits|hosts|outputs|text",
+                prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), ".{0,30}".prop_map(Value::from)], 0..8),
+        ) {
+            let mut line: serde_json::Map<String, Value> = fields.into_iter().collect();
+            line.insert("t".to_owned(), t.into());
+            let line = Value::Object(line).to_string();
+            if let Ok(line) = parse(line.as_bytes(), &Masker::new(&[])) {
+                crate::tracker::Tracker::default().apply(line, jiff::Timestamp::UNIX_EPOCH);
+            }
         }
     }
 }

@@ -16,6 +16,9 @@ const MESSAGE: usize = 500;
 const SIGKILL: i32 = 9;
 const STARVED: &str = "the container had not enough memory and the kernel killed a process of Ansible";
 
+const STARVED_SCRIPT: &str =
+    "the container had not enough memory and the kernel killed a process of the script";
+
 /// Everything that was seen.
 pub struct Ended<'a> {
     /// How Ansible ended.
@@ -30,6 +33,8 @@ pub struct Ended<'a> {
     pub last_lines: String,
     /// The kernel killed something for want of memory.
     pub out_of_memory: bool,
+    /// It was a preview.
+    pub check: bool,
     /// The run was limited by tags.
     pub tagged: bool,
     /// Seconds that the run was allowed.
@@ -52,7 +57,41 @@ pub fn classify(ended: &Ended) -> (RunResult, Option<Failure>) {
     (result, failure)
 }
 
+/// How a script ended: its exit code counts, and a step that it called a failure.
+pub fn script(ended: &Ended) -> (RunResult, Option<Failure>) {
+    let seen = ended.seen;
+    let (code, cause) = (ended.exit, ended.cause);
+    if let Some(cause) = cause.filter(|_| code != Exit::Code(0)) {
+        return stopped(ended, cause);
+    }
+    if let Some(first) = &seen.first_failure {
+        return failed(Failure {
+            step: Some(short(&first.step, 120)),
+            ..without_step(reason::TASK_FAILED, &first.message)
+        });
+    }
+    let last = &ended.last_lines;
+    match code {
+        Exit::Code(0) => (RunResult::Succeeded, None),
+        _ if ended.out_of_memory => failed(without_step(reason::OUT_OF_MEMORY, STARVED_SCRIPT)),
+        Exit::Code(code) => failed(without_step(
+            reason::SCRIPT_FAILED,
+            &format!("the script ended with exit code {code}: {last}"),
+        )),
+        Exit::Signal(SIGKILL) => {
+            failed(without_step(reason::RUNNER_LOST, "the script was killed from outside"))
+        }
+        Exit::Signal(signal) => failed(without_step(
+            reason::SCRIPT_FAILED,
+            &format!("the script ended by signal {signal}: {last}"),
+        )),
+    }
+}
+
 fn from_what_was_reported(ended: &Ended) -> (RunResult, Option<Failure>) {
+    if !ended.seen.keyboard.is_empty() {
+        return failed(without_step(reason::KEYBOARD_NEEDED, &ended.seen.keyboard.join("\n")));
+    }
     // A result that is already there beats a stop.
     if let (Exit::Code(code), Some(_)) = (ended.exit, &ended.seen.stats) {
         return with_statistics(ended, code);
@@ -78,7 +117,9 @@ fn from_what_was_reported(ended: &Ended) -> (RunResult, Option<Failure>) {
         ),
         Exit::Code(code) => {
             let said = ended.error.as_deref().unwrap_or(&ended.last_lines);
-            if ended.seen.results == 0 && is_syntax(code, said) {
+            if is_vault(said) {
+                without_step(reason::VAULT_PASSWORD, said)
+            } else if ended.seen.results == 0 && is_syntax(code, said) {
                 without_step(reason::SYNTAX_ERROR, said)
             } else {
                 without_step(reason::ANSIBLE_FAILED, &format!("Ansible ended with exit code {code}: {said}"))
@@ -126,6 +167,8 @@ fn with_statistics(ended: &Ended, code: i32) -> (RunResult, Option<Failure>) {
             plays if plays.is_empty() => "no server of the inventory matched the playbook".to_owned(),
             plays => format!("no server of the inventory matched the playbook (plays: {})", plays.join(", ")),
         }
+    } else if seen.results > 0 && ended.check {
+        "a preview says nothing of these steps: Ansible leaves them out in check mode".to_owned()
     } else if seen.results > 0 {
         "every task was skipped by its own condition".to_owned()
     } else {
@@ -155,11 +198,16 @@ fn failed(failure: Failure) -> (RunResult, Option<Failure>) {
 }
 
 fn without_step(reason: &str, message: &str) -> Failure {
-    Failure { reason: reason.to_owned(), step: None, host: None, message: short(message, MESSAGE) }
+    Failure { reason: reason.to_owned(), message: short(message, MESSAGE), ..Failure::default() }
 }
 
 fn step_failure(first: &FirstFailure) -> Failure {
-    let (reason, message) = if first.unreachable {
+    let said = &first.message;
+    let (reason, message) = if is_become(said) {
+        (reason::BECOME_FAILED, said.clone())
+    } else if is_vault(said) {
+        (reason::VAULT_PASSWORD, said.clone())
+    } else if first.unreachable {
         let reason = unreachable_reason(&first.message);
         (reason, unreachable_message(reason, &first.message))
     } else {
@@ -170,6 +218,26 @@ fn step_failure(first: &FirstFailure) -> Failure {
         host: Some(first.host.clone()),
         ..without_step(reason, &message)
     }
+}
+
+/// In the words of sudo and of Ansible's become plugins.
+fn is_become(said: &str) -> bool {
+    [
+        "Missing sudo password",
+        "Incorrect sudo password",
+        "sudo: a password is required",
+        "is not in the sudoers file",
+        "sudo: not found",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
+}
+
+/// In the words of ansible-vault.
+fn is_vault(said: &str) -> bool {
+    ["no vault secrets found", "Decryption failed (no vault secrets", "Decryption failed on"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 /// In OpenSSH's words.
@@ -219,10 +287,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::callback::Counts;
+    use protocol::event::HostCounts;
 
-    fn stats(ok: u64, failures: u64, unreachable: u64) -> BTreeMap<String, Counts> {
-        BTreeMap::from([("web1".to_owned(), Counts { ok, failures, unreachable })])
+    fn stats(ok: u64, failures: u64, unreachable: u64) -> BTreeMap<String, HostCounts> {
+        BTreeMap::from([(
+            "web1".to_owned(),
+            HostCounts { ok, failures, unreachable, ..HostCounts::default() },
+        )])
     }
 
     fn first(unreachable: bool, message: &str) -> FirstFailure {
@@ -268,6 +339,7 @@ mod tests {
             error: case.error.map(str::to_owned),
             last_lines: "last lines".to_owned(),
             out_of_memory: case.out_of_memory,
+            check: false,
             tagged: case.tagged,
             timeout_seconds: 60,
         })

@@ -1,10 +1,10 @@
 //! What the pod tells the runner: environment and bundle, all read before anything starts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use protocol::{bundle::Bundle, pod};
 
-use crate::{failure::Stop, paths::Paths};
+use crate::{failure::Stop, mask::Secret, paths::Paths};
 
 /// Who we are and whom we ask.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Config {
     pub api_url: String,
     /// `FASTDEPLOY_API_CA`, PEM.
     pub api_ca: String,
+    /// `FASTDEPLOY_SERVICE`.
+    pub service: String,
     /// Everything else: for Ansible.
     pub environment: BTreeMap<String, String>,
 }
@@ -38,8 +40,34 @@ pub fn from_env(variables: impl Iterator<Item = (String, String)>) -> Result<Con
             .map_err(|_| Stop::invalid(format!("{} is not a number", pod::ENV_ATTEMPT)))?,
         api_url: required(pod::ENV_API_URL)?.trim_end_matches('/').to_owned(),
         api_ca: required(pod::ENV_API_CA)?,
+        service: ours.get(pod::ENV_SERVICE).cloned().unwrap_or_default(),
         environment,
     })
+}
+
+/// Values in further directories with secret files: `FASTDEPLOY_HIDE`, separated by `:`.
+pub fn hidden(paths: Option<OsString>) -> Vec<Secret> {
+    let paths = paths.and_then(|paths| paths.into_string().ok()).unwrap_or_default();
+    let mut found = Vec::new();
+    for path in paths.split(':').filter(|path| !path.is_empty()) {
+        files_below(Path::new(path), 3, &mut found);
+    }
+    found
+}
+
+fn files_below(folder: &Path, depth: u32, found: &mut Vec<Secret>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        // The kubelet's own directories; and what everybody may know.
+        if name.starts_with("..") || ["namespace", "ca.crt"].contains(&name.as_str()) {
+            continue;
+        }
+        if path.is_dir() && depth > 0 {
+            files_below(&path, depth - 1, found);
+        } else if let Ok(value) = std::fs::read(&path) {
+            found.push(Secret { name: path.to_string_lossy().into_owned(), value });
+        }
+    }
 }
 
 /// The frozen input of this run.

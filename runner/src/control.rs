@@ -70,6 +70,11 @@ impl Control {
         Some(Action::Interrupt)
     }
 
+    /// A step of a script has ended: where one is to stop after a step, it is interrupted now.
+    pub fn step_ended(&mut self, now: Duration) -> Option<Action> {
+        (self.after_step && self.kill_at.is_none()).then(|| self.ask(Ask::Now, now)).flatten()
+    }
+
     /// Time goes by.
     pub fn tick(&mut self, now: Duration) -> Option<Action> {
         let due = !self.killed && self.kill_at.is_some_and(|at| at <= now);

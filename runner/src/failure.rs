@@ -21,6 +21,26 @@ pub const CANCELLED: &str = "Cancelled";
 pub const RUNNER_LOST: &str = "RunnerLost";
 /// The container had not enough memory.
 pub const OUT_OF_MEMORY: &str = "OutOfMemory";
+/// The source cannot be reached.
+pub const SOURCE_UNAVAILABLE: &str = "SourceUnavailable";
+/// The source is not there.
+pub const SOURCE_NOT_FOUND: &str = "SourceNotFound";
+/// A Secret lacks a key.
+pub const SECRET_MISSING: &str = "SecretMissing";
+/// What the playbook needs besides could not be installed.
+pub const REQUIREMENTS_FAILED: &str = "RequirementsFailed";
+/// A script ended with an error.
+pub const SCRIPT_FAILED: &str = "ScriptFailed";
+/// The image lacks something.
+pub const IMAGE_UNSUITABLE: &str = "ImageUnsuitable";
+/// Ansible succeeded, and the site does not answer.
+pub const HEALTH_CHECK_FAILED: &str = "HealthCheckFailed";
+/// A user may not become another one on a server.
+pub const BECOME_FAILED: &str = "BecomeFailed";
+/// Something encrypted could not be opened.
+pub const VAULT_PASSWORD: &str = "VaultPassword";
+/// The playbook waits for somebody at a keyboard.
+pub const KEYBOARD_NEEDED: &str = "KeyboardNeeded";
 /// The bundle asks for something impossible.
 pub const INVALID_SPEC: &str = "InvalidSpec";
 /// The claim was not granted.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -17,6 +17,13 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), Stop> {
 /// Writes a file that everybody in the pod may read.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<(), Stop> {
     write(path, content, 0o644)
+}
+
+/// Lets its owner execute a file.
+pub fn make_executable(path: &Path) -> Result<(), Stop> {
+    let mode = fs::metadata(path).map_err(|error| Stop::io("read", path, &error))?.permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o100 | (mode & 0o044) >> 2))
+        .map_err(|error| Stop::io("make executable", path, &error))
 }
 
 /// Makes a directory and its parents, with mode 0700.

@@ -1,7 +1,14 @@
 //! Hides the values of mounted Secrets, in every form in which they are likely to
 //! turn up, before a text goes anywhere.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt::Write, fs, path::Path};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt::Write,
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,13 +17,17 @@ use serde_json::Value;
 /// What is shown instead.
 const MASK: &str = "********";
 /// Shorter values are everywhere and cannot be hidden.
-const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 4;
 /// A line of a longer secret that is hidden on its own, as diffs show keys line by line.
 const SHORTEST_LINE: usize = 20;
 /// Longer values are hidden piece by piece (a multiple of three, for base64).
 const PIECE: usize = 3 * 1024;
 /// Beyond this much of one value, its rest is not looked for: the automaton would take too much memory.
 const LONGEST: usize = 16 * 1024;
+/// No form of a value is longer: a piece in which each byte became `\\\\\\\\u0000`.
+pub const LONGEST_FORM: usize = 9 * PIECE;
+/// Values that come out of ansible-vault in one run.
+const MOST_LEARNED: usize = 1_000;
 
 /// A value that must not be seen.
 #[derive(Clone, Debug)]
@@ -29,17 +40,31 @@ pub struct Secret {
 
 /// Finds and hides values.
 pub struct Masker {
-    patterns: Option<AhoCorasick>,
-    /// Values that stretch over lines, for [`Masker::complete`].
-    multiline: Vec<String>,
-    longest: usize,
+    known: Known,
+    /// What became known during the run (see [`Masker::learn`]).
+    learned: RwLock<Learned>,
     /// Names of values that are too short to be hidden.
     pub too_short: Vec<String>,
 }
 
-impl Masker {
-    /// Hides these values.
-    pub fn new(secrets: &[Secret]) -> Self {
+/// Values in all their forms.
+#[derive(Default)]
+struct Known {
+    patterns: Option<AhoCorasick>,
+    /// Values that stretch over lines, for [`Masker::complete`].
+    multiline: Vec<String>,
+}
+
+#[derive(Default)]
+struct Learned {
+    values: BTreeSet<Vec<u8>>,
+    /// Nothing, as long as nothing was learned: most runs.
+    known: Option<Arc<Known>>,
+}
+
+impl Known {
+    /// The values that are too short are named.
+    fn new(secrets: &[Secret]) -> (Self, Vec<String>) {
         let mut patterns = BTreeSet::new();
         let mut multiline = Vec::new();
         let mut too_short = Vec::new();
@@ -73,7 +98,6 @@ impl Masker {
                 }
             }
         }
-        let longest = patterns.iter().map(String::len).max().unwrap_or(0);
         let patterns = (!patterns.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)
@@ -82,16 +106,63 @@ impl Masker {
                 .build(&patterns)
                 .expect("patterns are bounded far below the limits of the automaton")
         });
-        Self { patterns, multiline, longest, too_short }
+        (Self { patterns, multiline }, too_short)
+    }
+
+    fn find(&self, text: &str, found: &mut Vec<(usize, usize)>) {
+        if let Some(patterns) = self.patterns.as_ref().filter(|patterns| patterns.is_match(text)) {
+            found.extend(patterns.find_overlapping_iter(text).map(|found| (found.start(), found.end())));
+        }
+    }
+
+    /// Where in a text a value has only begun.
+    fn begun(&self, text: &str) -> Option<usize> {
+        let values = self.multiline.iter();
+        values
+            .flat_map(|value| {
+                value.match_indices('\n').filter_map(|(at, _)| {
+                    let begun = &value[..=at];
+                    text.ends_with(begun).then(|| text.len() - begun.len())
+                })
+            })
+            .min()
+    }
+}
+
+impl Masker {
+    /// Hides these values.
+    pub fn new(secrets: &[Secret]) -> Self {
+        let (known, too_short) = Known::new(secrets);
+        Self { known, learned: RwLock::default(), too_short }
+    }
+
+    /// Hides this value, too, from now on. What is more than [`MOST_LEARNED`] of them is left out.
+    pub fn learn(&self, value: Vec<u8>) {
+        let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+        if learned.values.len() < MOST_LEARNED && learned.values.insert(value) {
+            let secrets: Vec<Secret> = learned
+                .values
+                .iter()
+                .map(|value| Secret { name: String::new(), value: value.clone() })
+                .collect();
+            learned.known = Some(Arc::new(Known::new(&secrets).0));
+        }
+    }
+
+    fn learned(&self) -> Option<Arc<Known>> {
+        self.learned.read().unwrap_or_else(PoisonError::into_inner).known.clone()
     }
 
     /// The text without the values. Overlapping finds are hidden as one.
     pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let Some(patterns) = self.patterns.as_ref().filter(|patterns| patterns.is_match(text)) else {
+        let mut found = Vec::new();
+        self.known.find(text, &mut found);
+        if let Some(learned) = self.learned() {
+            learned.find(text, &mut found);
+        }
+        if found.is_empty() {
             return Cow::Borrowed(text);
-        };
-        let mut found: Vec<(usize, usize)> =
-            patterns.find_overlapping_iter(text).map(|found| (found.start(), found.end())).collect();
+        }
         found.sort_unstable();
         let mut masked = String::with_capacity(text.len());
         let (mut shown, mut finds) = (0, found.into_iter().peekable());
@@ -128,43 +199,52 @@ impl Masker {
     /// How much of a text can be masked now: a value of several lines that has only begun
     /// at its end has to wait for the rest.
     pub fn complete(&self, text: &str) -> usize {
-        self.multiline
-            .iter()
-            .flat_map(|value| {
-                value.match_indices('\n').filter_map(|(at, _)| {
-                    let begun = &value[..=at];
-                    text.ends_with(begun).then(|| text.len() - begun.len())
-                })
-            })
-            .min()
-            .unwrap_or(text.len())
-    }
-
-    /// Bytes of the longest form that is looked for.
-    pub fn longest(&self) -> usize {
-        self.longest
+        let learned = self.learned().and_then(|learned| learned.begun(text));
+        self.known.begun(text).into_iter().chain(learned).min().unwrap_or(text.len())
     }
 }
 
-/// The values of all Secrets that are mounted below a directory. An inventory is no secret
-/// as a whole; its passwords are.
+/// The values of all Secrets that are mounted below a directory. An inventory and Galaxy's settings are no
+/// secret as a whole; their passwords are.
 pub fn mounted(directory: &Path) -> Vec<Secret> {
     let mut secrets = Vec::new();
     for (mount, path) in entries(directory) {
         for (key, path) in entries(&path) {
             let Ok(value) = fs::read(&path) else { continue };
-            if mount == "inventory" {
-                let text = String::from_utf8_lossy(&value).into_owned();
-                secrets.extend(inventory_values(&text).map(|value| Secret {
-                    name: format!("{mount}/{key}"),
-                    value: value.as_bytes().to_vec(),
-                }));
-            } else {
-                secrets.push(Secret { name: format!("{mount}/{key}"), value });
-            }
+            let text = String::from_utf8_lossy(&value).into_owned();
+            let values = match (mount.as_str(), key.as_str()) {
+                ("inventory", _) | ("galaxy", "ansible.cfg") => {
+                    assigned_values(&text).map(|value| value.as_bytes().to_vec()).collect()
+                }
+                ("galaxy", "git-credentials") => text.lines().flat_map(password_in_url).collect(),
+                ("galaxy", "url" | "known_hosts") => Vec::new(),
+                _ => vec![value],
+            };
+            let name = format!("{mount}/{key}");
+            secrets.extend(values.into_iter().map(|value| Secret { name: name.clone(), value }));
         }
     }
     secrets
+}
+
+/// What `https://user:password@host` hides: as it stands there, and as it is.
+fn password_in_url(line: &str) -> Vec<Vec<u8>> {
+    let login = line.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    let Some((_, password)) = login.and_then(|(login, _)| login.split_once(':')) else { return Vec::new() };
+    let escaped = password.as_bytes().to_vec();
+    let mut plain = Vec::with_capacity(escaped.len());
+    let mut rest = password.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = || u8::from_str_radix(std::str::from_utf8(after.get(..2)?).ok()?, 16).ok();
+        if let Some(meant) = hex().filter(|_| byte == b'%') {
+            plain.push(meant);
+            rest = &after[2..];
+        } else {
+            plain.push(byte);
+            rest = after;
+        }
+    }
+    if plain == escaped { vec![plain] } else { vec![plain, escaped] }
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = (String, std::path::PathBuf)> {
@@ -177,7 +257,7 @@ fn entries(directory: &Path) -> impl Iterator<Item = (String, std::path::PathBuf
 }
 
 /// What follows `…password=`, `…token: ` and the like.
-fn inventory_values(text: &str) -> impl Iterator<Item = &str> {
+fn assigned_values(text: &str) -> impl Iterator<Item = &str> {
     const WORDS: [&str; 5] = ["pass", "secret", "token", "private_key", "api_key"];
     text.lines().flat_map(|line| {
         line.match_indices(['=', ':']).filter_map(move |(at, sign)| {
@@ -204,13 +284,23 @@ fn forms(value: &str, into: &mut BTreeSet<String>) {
         let quoted = Value::from(text).to_string();
         quoted[1..quoted.len() - 1].to_owned()
     };
+    // Ansible shows JSON, and what it shows may be JSON in JSON.
     let once = json(value);
-    into.insert(json(&once));
+    let twice = json(&once);
+    into.insert(json(&twice));
+    into.insert(twice);
     into.insert(ascii_json(&once));
     into.insert(once);
     into.insert(value.replace('\'', "''"));
-    into.insert(value.replace('\'', "'\"'\"'"));
+    let quoted = value.replace('\'', "'\"'\"'");
+    into.insert(json(&quoted));
+    into.insert(quoted);
     into.insert(value.replace('\'', "\\'").replace('\n', "\\n"));
+    into.insert(escaped(value, |c| "\"\\$`".contains(c)));
+    // As `printf %q` writes it, and Ansible's own ways of quoting for a shell.
+    into.insert(escaped(value, |c| !(c.is_alphanumeric() || "_@%+=:,./-".contains(c))));
+    into.insert(escaped(value, |c| c.is_ascii() && !(c.is_ascii_alphanumeric() || "_-./".contains(c))));
+    into.insert(html(value));
     for (keep_slash, upper, plus) in [
         (false, true, false),
         (true, true, false),
@@ -232,6 +322,26 @@ fn forms(value: &str, into: &mut BTreeSet<String>) {
         }
     }
     into.insert(value.to_owned());
+}
+
+fn escaped(value: &str, what: impl Fn(char) -> bool) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        if what(c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+fn html(value: &str) -> String {
+    value
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// As Python writes JSON: `\u00e9`.
@@ -298,6 +408,42 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_hidden_as_shells_and_pages_write_it() {
+        let masker = masker(&["p$a ss'w\"x&1"]);
+        for text in [
+            r#"p$a ss'"'"'w"x&1"#,
+            r#"p\$a ss'w\"x&1"#,
+            r#"p\$a\ ss\'w\"x\&1"#,
+            r#"p$a ss'w"x&amp;1"#.replace('\'', "&#39;").replace('"', "&quot;").as_str(),
+            "p$a ss''w\"x&1",
+        ] {
+            assert_eq!(masker.mask(text), MASK, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_learned_is_hidden_from_then_on_together_with_what_was_known() {
+        let masker = masker(&["known-value"]);
+        assert_eq!(masker.mask("of the vault, known-value"), "of the vault, ********");
+        masker.learn(b"of the vault".to_vec());
+        masker.learn(b"abc".to_vec());
+        masker.learn(b"first\nsecond".to_vec());
+        assert_eq!(masker.mask("of the vault, known-value abc"), "********, ******** abc");
+        assert_eq!(masker.mask(&STANDARD.encode("of the vault")), "********");
+        assert_eq!(masker.complete("x\nfirst\n"), 2);
+    }
+
+    #[test]
+    fn no_form_is_longer_than_is_said() {
+        let mut found = BTreeSet::new();
+        for value in ["\u{1}".repeat(PIECE), "'".repeat(PIECE), "é".repeat(PIECE / 2)] {
+            forms(&value, &mut found);
+        }
+        let longest = found.iter().map(String::len).max();
+        assert!(longest.is_some_and(|longest| longest <= LONGEST_FORM), "{longest:?}");
+    }
+
+    #[test]
     fn base64_is_hidden_at_every_offset() {
         let masker = masker(&["hunter2hunter2"]);
         for around in ["", "u:", "user:", "me:"] {
@@ -340,7 +486,7 @@ mod tests {
     #[test]
     fn an_inventory_hides_its_passwords_only() {
         let text = "web1 ansible_host=10.0.0.5 ansible_password=\"tr0ub4 dor\" x=1\n  ansible_become_pass: s3cr3t\n{\"db_token\": \"tok3n\"}";
-        assert_eq!(inventory_values(text).collect::<Vec<_>>(), ["tr0ub4 dor", "s3cr3t", "tok3n"]);
+        assert_eq!(assigned_values(text).collect::<Vec<_>>(), ["tr0ub4 dor", "s3cr3t", "tok3n"]);
     }
 
     #[test]

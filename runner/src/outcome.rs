@@ -28,6 +28,8 @@ pub struct Outcome {
     pub started_at: Option<Timestamp>,
     /// When it had ended.
     pub finished_at: Option<Timestamp>,
+    /// Whether the site answered after the run.
+    pub site_up: Option<bool>,
     /// In planned order.
     pub steps: Vec<Step>,
     /// From `set_stats`.
@@ -42,14 +44,14 @@ impl Outcome {
             result,
             failure: Some(Failure {
                 reason: stop.reason.to_owned(),
-                step: None,
-                host: None,
                 message: short(&stop.message, 500),
+                ..Failure::default()
             }),
             exit_code: None,
             hosts: Hosts::default(),
             started_at: None,
             finished_at: None,
+            site_up: None,
             steps: Vec::new(),
             outputs: BTreeMap::new(),
         }
@@ -71,6 +73,7 @@ impl Outcome {
             hosts: Hosts::default(),
             started_at: self.started_at,
             finished_at: self.finished_at,
+            site_up: self.site_up,
             steps_total: self.steps.len() as u32,
             steps: String::new(),
             outputs: BTreeMap::new(),
@@ -84,6 +87,7 @@ impl Outcome {
                 step: failure.step.as_deref().map(|step| short(step, characters.min(120))),
                 host: failure.host.as_deref().map(|host| short(host, characters.min(253))),
                 message: short(&failure.message, characters),
+                host_key: failure.host_key.clone().filter(|_| characters >= 300),
             });
             if json(&verdict).len() + RESERVED <= MAX_BYTES {
                 break;
@@ -180,7 +184,7 @@ mod tests {
             steps in prop::collection::vec(".{0,100}", 0..100),
             outputs in prop::collection::btree_map(".{0,50}", ".{0,900}".prop_map(Value::from), 0..5),
         ) {
-            let failure = Failure { reason: "TaskFailed".to_owned(), step: Some(step_name), host: Some(host), message };
+            let failure = Failure { reason: "TaskFailed".to_owned(), step: Some(step_name), host: Some(host), message, host_key: None };
             let hosts = Hosts { failed_names: names, ..Hosts::default() };
             let steps = steps.iter().enumerate().map(|(n, name)| step(n, name)).collect();
             let written = outcome(failure, hosts, steps, outputs).message("6b1e0000-0000-0000-0000-000000000000");

@@ -25,10 +25,10 @@ impl<'a> Output<'a> {
         Self { masker, held: String::new(), next_line: 1, tail: Tail::default() }
     }
 
-    /// Takes lines in and returns what can be shown.
-    pub fn take(&mut self, lines: Vec<Vec<u8>>) -> Option<Kind> {
-        for line in lines {
-            self.held.push_str(&lines::to_text(&line));
+    /// Takes lines in, joined by `\n`, and returns what can be shown.
+    pub fn take(&mut self, lines: &[u8]) -> Option<Kind> {
+        for line in lines.split(|&byte| byte == b'\n') {
+            self.held.push_str(&lines::to_text(line));
             self.held.push('\n');
         }
         let ready = match self.masker.complete(&self.held) {
@@ -38,6 +38,13 @@ impl<'a> Output<'a> {
         let rest = self.held.split_off(ready);
         let ready = std::mem::replace(&mut self.held, rest);
         self.show(&ready)
+    }
+
+    /// A line of our own.
+    pub fn say(&mut self, text: &str) -> Kind {
+        let first_line = self.next_line;
+        self.next_line += 1;
+        Kind::Output { first_line, text: text.to_owned() }
     }
 
     /// What is left, at the end.
@@ -78,16 +85,12 @@ mod tests {
     use super::*;
     use crate::mask::Secret;
 
-    fn lines(text: &str) -> Vec<Vec<u8>> {
-        text.lines().map(|line| line.as_bytes().to_vec()).collect()
-    }
-
     #[test]
     fn lines_are_numbered_on() {
         let masker = Masker::new(&[]);
         let mut output = Output::new(&masker);
-        assert_eq!(output.take(lines("a\nb")), Some(Kind::Output { first_line: 1, text: "a\nb".to_owned() }));
-        assert_eq!(output.take(lines("c")), Some(Kind::Output { first_line: 3, text: "c".to_owned() }));
+        assert_eq!(output.take(b"a\nb"), Some(Kind::Output { first_line: 1, text: "a\nb".to_owned() }));
+        assert_eq!(output.take(b"c"), Some(Kind::Output { first_line: 3, text: "c".to_owned() }));
         assert_eq!(output.flush(), None);
     }
 
@@ -95,12 +98,9 @@ mod tests {
     fn a_value_that_comes_in_two_reads_is_hidden() {
         let masker = Masker::new(&[Secret { name: "s".to_owned(), value: b"one two\nthree four".to_vec() }]);
         let mut output = Output::new(&masker);
+        assert_eq!(output.take(b"x\none two"), Some(Kind::Output { first_line: 1, text: "x".to_owned() }));
         assert_eq!(
-            output.take(lines("x\none two")),
-            Some(Kind::Output { first_line: 1, text: "x".to_owned() })
-        );
-        assert_eq!(
-            output.take(lines("three four\ny")),
+            output.take(b"three four\ny"),
             Some(Kind::Output { first_line: 2, text: "********\ny".to_owned() })
         );
     }
@@ -110,7 +110,7 @@ mod tests {
         let masker = Masker::new(&[Secret { name: "s".to_owned(), value: b"topsecretvalue".to_vec() }]);
         let mut output = Output::new(&masker);
         let line = format!("{}topsecretvalue", "x".repeat(lines::LINE_LIMIT - 4));
-        let Some(Kind::Output { text, .. }) = output.take(vec![line.into_bytes()]) else { panic!("output") };
+        let Some(Kind::Output { text, .. }) = output.take(line.as_bytes()) else { panic!("output") };
         assert!(!text.contains("tops"), "{}", &text[text.len() - 60..]);
     }
 }

@@ -12,6 +12,7 @@ const ENV_ROOT: &str = "FASTDEPLOY_ROOT";
 #[derive(Clone, Debug)]
 pub struct Paths {
     root: PathBuf,
+    ssh_configs: Vec<String>,
 }
 
 impl Paths {
@@ -22,7 +23,7 @@ impl Paths {
 
     /// Those below a directory.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), ssh_configs: vec!["/etc/ssh/ssh_config".to_owned()] }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -64,9 +65,44 @@ impl Paths {
         self.at(pod::INVENTORY_DIR)
     }
 
+    /// The Secret of the repository.
+    pub fn git_secret(&self) -> PathBuf {
+        self.at(pod::GIT_DIR)
+    }
+
     /// Directory of the nth `variablesFrom` Secret.
     pub fn variables_secret(&self, n: usize) -> PathBuf {
         self.at(&format!("{}{n}", pod::VARIABLES_DIR_PREFIX))
+    }
+
+    /// Secret answers, a file for each input.
+    pub fn secret_inputs(&self) -> PathBuf {
+        self.at(pod::SECRET_INPUTS_DIR)
+    }
+
+    /// Directory of the nth vault password's Secret.
+    pub fn vault_secret(&self, n: usize) -> PathBuf {
+        self.at(&format!("{}{n}", pod::VAULT_DIR_PREFIX))
+    }
+
+    /// The Secret with the password for sudo and the like.
+    pub fn become_secret(&self) -> PathBuf {
+        self.at(pod::BECOME_DIR)
+    }
+
+    /// The Secret with which requirements are fetched.
+    pub fn galaxy_secret(&self) -> PathBuf {
+        self.at(pod::GALAXY_DIR)
+    }
+
+    /// What is kept from one run to the next, where the Service names a claim.
+    pub fn cache(&self) -> Option<PathBuf> {
+        Some(self.at(pod::CACHE_DIR)).filter(|path| path.is_dir())
+    }
+
+    /// Client configurations of OpenSSH that count where nothing else says so.
+    pub fn ssh_configs(&self) -> Vec<String> {
+        self.ssh_configs.clone()
     }
 
     /// Where the source is laid out; Ansible's working directory.
@@ -86,7 +122,7 @@ impl Paths {
 
     /// The spool of events.
     pub fn spool(&self) -> PathBuf {
-        self.at(pod::SPOOL_DIR).join("events.jsonl")
+        self.at(pod::SPOOL_DIR).join(pod::SPOOL_FILE)
     }
 
     /// Where the kubelet reads the verdict.

@@ -7,7 +7,7 @@ use std::{
     io::{self, PipeReader},
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::process::CommandExt,
+        unix::{net::UnixStream, process::CommandExt},
     },
     path::Path,
     process::{Command, Stdio},
@@ -62,6 +62,27 @@ impl EventsPipe {
     }
 }
 
+/// Both ends of the way by which the callback tells what comes out of ansible-vault.
+pub struct SecretsPipe {
+    ours: UnixStream,
+    theirs: OwnedFd,
+}
+
+impl SecretsPipe {
+    /// Theirs is inherited by what is started next.
+    pub fn new() -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let theirs = OwnedFd::from(theirs);
+        fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// Number of theirs.
+    pub fn fd(&self) -> i32 {
+        self.theirs.as_raw_fd()
+    }
+}
+
 /// A started Ansible.
 pub struct Ansible {
     /// Leader of its process group.
@@ -70,6 +91,8 @@ pub struct Ansible {
     pub events: PipeReader,
     /// Standard output and error, merged.
     pub output: PipeReader,
+    /// Values that the callback tells, each as a line of JSON; it waits for a byte.
+    pub secrets: UnixStream,
 }
 
 /// Orphans become our children also where we are not PID 1.
@@ -85,6 +108,7 @@ pub fn start(
     environment: &BTreeMap<String, String>,
     directory: &Path,
     events: EventsPipe,
+    secrets: SecretsPipe,
 ) -> io::Result<Ansible> {
     let (output, writer) = io::pipe()?;
     let child = Command::new("ansible-playbook")
@@ -99,7 +123,30 @@ pub fn start(
         .spawn()?;
     let EventsPipe { reader, writer } = events;
     drop(writer);
-    Ok(Ansible { pid: Pid::from_raw(child.id().cast_signed()), events: reader, output })
+    let SecretsPipe { ours, theirs } = secrets;
+    drop(theirs);
+    Ok(Ansible { pid: Pid::from_raw(child.id().cast_signed()), events: reader, output, secrets: ours })
+}
+
+/// Starts any program; its standard output and error, merged.
+pub fn start_plain(
+    program: &str,
+    arguments: &[String],
+    environment: &BTreeMap<String, String>,
+    directory: &Path,
+) -> io::Result<(Pid, PipeReader)> {
+    let (output, writer) = io::pipe()?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0)
+        .spawn()?;
+    Ok((Pid::from_raw(child.id().cast_signed()), output))
 }
 
 /// Reaps every child, Ansible and orphans, and tells how Ansible ended.

@@ -1,7 +1,9 @@
 //! The straight line: claim, lay out, Ansible, verdict.
 
 use std::{
-    io::PipeReader,
+    io::{PipeReader, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -11,7 +13,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use protocol::{bundle::Bundle, event::Kind, verdict::RunResult};
+use nix::unistd::Pid;
+use protocol::{
+    bundle::Bundle,
+    event::Kind,
+    verdict::{Failure, RunResult},
+};
 
 use crate::{
     callback,
@@ -21,16 +28,18 @@ use crate::{
     control::{Action, Ask, Control},
     deliver::{self, Bell, Delivery},
     failure::{self, Stop},
-    files, layout,
+    files, health, hostkey, layout,
     lines::{self, Lines},
-    mask::{self, Masker},
+    loopback,
+    mask::{self, Masker, Secret},
     memory,
     outcome::Outcome,
     output::Output,
     paths::Paths,
-    process::{self, Ansible, EventsPipe, Exit},
+    process::{self, Ansible, EventsPipe, Exit, SecretsPipe},
+    ready::{self, Laid},
+    script,
     spool::Spool,
-    ssh,
     tracker::Tracker,
     variables, watch,
 };
@@ -39,12 +48,16 @@ use crate::{
 pub enum Input {
     /// The claim has an answer.
     Claimed(Result<Granted, Stop>),
+    /// Everything is laid out.
+    Source(Result<Box<Laid>, Stop>),
     /// Somebody or something wants the run to end.
     Ask(Ask),
     /// A line of the callback.
     Callback(Vec<u8>),
-    /// Lines of output.
-    Output(Vec<Vec<u8>>),
+    /// Lines of output, joined by `\n`: many short ones are one allocation while they wait.
+    Output(Vec<u8>),
+    /// What a script says of a step.
+    Script(script::Report),
     /// One of the two pipes has ended.
     Closed,
     /// Ansible has ended.
@@ -57,6 +70,8 @@ pub enum Input {
 const QUEUE: usize = 64;
 /// The longest line of the callback: a plan of a hundred thousand tasks.
 const CALLBACK_LINE: usize = 32 << 20;
+/// The longest value of ansible-vault, as JSON, that is understood.
+const SECRET_LINE: usize = 1 << 20;
 /// How long pipes may stay silently open after everything was killed.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the pod stays after its end, to deliver what is left.
@@ -69,19 +84,11 @@ pub fn run(paths: &Paths) -> RunResult {
     process::adopt_orphans();
 
     let instance = uuid::Uuid::new_v4().to_string();
-    let masker = Masker::new(&mask::mounted(&paths.secrets()));
-    for name in &masker.too_short {
-        eprintln!(
-            "fastdeploy: the value of {name} has fewer than 4 characters and cannot be hidden in the output"
-        );
-    }
     let mut delivery = None;
-    let outcome =
-        straight_line(paths, &instance, &masker, tell, &inputs, &mut delivery).unwrap_or_else(|mut stop| {
-            stop.message = masker.mask(&stop.message).into_owned();
-            eprintln!("fastdeploy: {stop}");
-            Outcome::stopped(&stop)
-        });
+    let outcome = straight_line(paths, &instance, tell, &inputs, &mut delivery).unwrap_or_else(|stop| {
+        eprintln!("fastdeploy: {stop}");
+        Outcome::stopped(&stop)
+    });
     outcome.write(&paths.termination_log(), &instance);
     if let Some(delivery) = delivery {
         wait_for(&delivery, &inputs);
@@ -92,7 +99,6 @@ pub fn run(paths: &Paths) -> RunResult {
 fn straight_line(
     paths: &Paths,
     instance: &str,
-    masker: &Masker,
     tell: SyncSender<Input>,
     inputs: &Receiver<Input>,
     delivering: &mut Option<JoinHandle<()>>,
@@ -109,6 +115,7 @@ fn straight_line(
     let allowed = Duration::from_secs(bundle.timeout_seconds).min(granted.remaining);
     *deadline.lock().expect("no thread panics with it") = Some(clock::boottime() + allowed);
 
+    let masker = Arc::new(masker(paths, &granted.token));
     let spool = paths.spool();
     let bell = Bell::default();
     let agent = claim::agent(&config)?;
@@ -118,8 +125,9 @@ fn straight_line(
     let mut spool =
         Spool::create(&spool, bell.clone()).map_err(|error| Stop::io("make the spool", &spool, &error))?;
     *delivering = Some(delivery.start(bell, tell.clone()));
-    let outcome = prepare(&config, &bundle, paths)
-        .and_then(|prepared| deploy(&bundle, paths, masker, prepared, &mut spool, tell, inputs))
+    let outcome = source(&config, &bundle, paths, tell.clone(), inputs)
+        .and_then(|laid| prepare(&config, &bundle, *laid, paths, &tell))
+        .and_then(|prepared| deploy(&bundle, paths, &masker, prepared, &mut spool, tell, inputs))
         .unwrap_or_else(|mut stop| {
             stop.message = masker.mask(&stop.message).into_owned();
             eprintln!("fastdeploy: {stop}");
@@ -127,6 +135,16 @@ fn straight_line(
         });
     append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
     Ok(outcome)
+}
+
+/// Knows what is mounted, and what speaks for this run.
+fn masker(paths: &Paths, deployment_token: &str) -> Masker {
+    let mut secrets = mask::mounted(&paths.secrets());
+    secrets.extend(config::hidden(std::env::var_os(protocol::pod::ENV_HIDE)));
+    let own = std::fs::read(paths.token()).ok().into_iter().chain([deployment_token.as_bytes().to_vec()]);
+    let own = own.filter(|token| token.len() >= mask::SHORTEST);
+    secrets.extend(own.map(|value| Secret { name: "the run's own token".to_owned(), value }));
+    Masker::new(&secrets)
 }
 
 /// The verdict stands; what is left is to deliver it. A pod that is asked to end does so at once.
@@ -157,20 +175,60 @@ fn claimed(
 ) -> Result<Granted, Stop> {
     let claim = Claim::new(config, instance, paths.token())?;
     thread::spawn(move || tell.send(Input::Claimed(claim.wait())));
+    wait_until(paths, inputs, |input| match input {
+        Input::Claimed(answer) => Some(answer),
+        _ => None,
+    })
+}
+
+/// Lays the source out, which may mean to fetch it; a stop is honoured meanwhile.
+fn source(
+    config: &Config,
+    bundle: &Bundle,
+    paths: &Paths,
+    tell: SyncSender<Input>,
+    inputs: &Receiver<Input>,
+) -> Result<Box<Laid>, Stop> {
+    files::make_private_dir(&paths.memory(""))?;
+    let (config, bundle, of) = (config.clone(), bundle.clone(), paths.clone());
+    thread::spawn(move || tell.send(Input::Source(ready::make(&config, &bundle, &of).map(Box::new))));
+    let laid = wait_until(paths, inputs, |input| match input {
+        Input::Source(answer) => Some(answer),
+        _ => None,
+    });
+    if laid.is_err() {
+        process::kill_all();
+    }
+    laid
+}
+
+/// Waits for one thing; a stop is honoured meanwhile.
+fn wait_until<T>(
+    paths: &Paths,
+    inputs: &Receiver<Input>,
+    awaited: impl Fn(Input) -> Option<Result<T, Stop>>,
+) -> Result<T, Stop> {
     loop {
         match inputs.recv().expect("we hold a sender") {
-            Input::Claimed(answer) => return answer,
             Input::Ask(ask) => {
                 return Err(match meant(ask, paths) {
                     Ask::AfterStep | Ask::Now => {
                         Stop::because(failure::CANCELLED, "stopped before it began, as asked")
                     }
-                    Ask::Terminated | Ask::Deadline => {
+                    Ask::Deadline => Stop::because(
+                        failure::TIMEOUT,
+                        "fetching the source took longer than the whole run may take",
+                    ),
+                    Ask::Terminated => {
                         Stop::because(failure::RUNNER_LOST, "the pod was asked to stop before the run began")
                     }
                 });
             }
-            _ => {}
+            input => {
+                if let Some(answer) = awaited(input) {
+                    return answer;
+                }
+            }
         }
     }
 }
@@ -183,59 +241,128 @@ fn meant(ask: Ask, paths: &Paths) -> Ask {
     }
 }
 
-/// What is needed to start Ansible.
+/// What is needed to start.
 struct Prepared {
-    arguments: Vec<String>,
-    environment: std::collections::BTreeMap<String, String>,
-    events: EventsPipe,
+    root: PathBuf,
+    notes: Vec<String>,
+    what: What,
+    /// It ends with the run.
+    _agent: Option<std::process::Child>,
 }
 
-fn prepare(config: &Config, bundle: &Bundle, paths: &Paths) -> Result<Prepared, Stop> {
-    for directory in [
-        paths.memory("tmp"),
-        paths.memory("cp"),
-        paths.work("callback"),
-        paths.work("home"),
-        paths.work("tmp"),
-    ] {
-        files::make_private_dir(&directory)?;
+/// What is started.
+enum What {
+    Ansible {
+        arguments: Vec<String>,
+        environment: std::collections::BTreeMap<String, String>,
+        events: EventsPipe,
+        secrets: SecretsPipe,
+    },
+    Script(script::Prepared),
+}
+
+impl What {
+    const fn environment(&self) -> &std::collections::BTreeMap<String, String> {
+        match self {
+            Self::Ansible { environment, .. } | Self::Script(script::Prepared { environment, .. }) => {
+                environment
+            }
+        }
     }
-    layout::source(bundle, paths)?;
-    let inventory = layout::inventory(bundle, paths)?;
+}
+
+fn prepare(
+    config: &Config,
+    bundle: &Bundle,
+    laid: Laid,
+    paths: &Paths,
+    tell: &SyncSender<Input>,
+) -> Result<Prepared, Stop> {
+    let Laid { root, mut given, notes } = laid;
+    let agent = given.ssh.process.take();
+    let inventory = layout::inventory(bundle, &root, paths)?;
     let variables = variables::write(bundle, paths)?;
-    let ssh = ssh::prepare(&bundle.credentials, paths)?;
-    files::write_public(&paths.work("callback/fastdeploy.py"), callback::PLUGIN.as_bytes())?;
-    let events = EventsPipe::new()
-        .map_err(|error| Stop::because(failure::RUNNER_LOST, format!("failed to make a pipe: {error}")))?;
-    Ok(Prepared {
-        arguments: command::arguments(bundle, &inventory, &variables),
-        environment: command::environment(&config.environment, ssh, bundle, paths, events.fd()),
-        events,
-    })
+    let pipe = |error| Stop::because(failure::RUNNER_LOST, format!("failed to make a pipe: {error}"));
+    let what = if bundle.script.is_some() {
+        // For this run and its own loopback only; the token of the claim stays with us.
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let addresses = loopback::start(token.clone(), config.run_uid.clone(), tell.clone()).map_err(pipe)?;
+        let (pod, files) = ((&config.environment, &given), (inventory.as_path(), variables.as_slice()));
+        What::Script(script::prepare(
+            bundle,
+            &root,
+            pod,
+            files,
+            &addresses,
+            (&config.run_uid, &token),
+            paths,
+        )?)
+    } else {
+        files::write_public(&paths.work("callback/fastdeploy.py"), callback::PLUGIN.as_bytes())?;
+        let (events, secrets) = (EventsPipe::new().map_err(pipe)?, SecretsPipe::new().map_err(pipe)?);
+        What::Ansible {
+            arguments: command::arguments(bundle, &inventory, &variables, paths),
+            environment: command::environment(
+                &config.environment,
+                &given,
+                bundle,
+                paths,
+                (events.fd(), secrets.fd()),
+            ),
+            events,
+            secrets,
+        }
+    };
+    Ok(Prepared { root, notes, what, _agent: agent })
+}
+
+/// Starts it and listens to it; how many pipes it has.
+fn start(
+    what: What,
+    root: &Path,
+    masker: &Arc<Masker>,
+    tell: &SyncSender<Input>,
+) -> Result<(Pid, u32), Stop> {
+    match what {
+        What::Ansible { arguments, environment, events, secrets } => {
+            let ansible =
+                process::start(&arguments, &environment, root, events, secrets).map_err(|error| {
+                    Stop::because(
+                        failure::ANSIBLE_FAILED,
+                        format!("failed to start ansible-playbook: is it in the image? {error}"),
+                    )
+                })?;
+            let pid = ansible.pid;
+            listen(ansible, masker, tell);
+            Ok((pid, 2))
+        }
+        What::Script(script::Prepared { program, arguments, environment }) => {
+            let (pid, output) = process::start_plain(&program, &arguments, &environment, root)
+                .map_err(|error| script::not_started(&program, &error))?;
+            listen_to_output(output, tell);
+            Ok((pid, 1))
+        }
+    }
 }
 
 /// Runs Ansible to its end.
 fn deploy(
     bundle: &Bundle,
     paths: &Paths,
-    masker: &Masker,
+    masker: &Arc<Masker>,
     prepared: Prepared,
     spool: &mut Spool,
     tell: SyncSender<Input>,
     inputs: &Receiver<Input>,
 ) -> Result<Outcome, Stop> {
+    let before = bundle.health_check.clone().map(|check| {
+        thread::spawn(move || health::ask(&check, Duration::from_secs(check.timeout_seconds)).is_ok())
+    });
     let oom_before = memory::oom_kills();
     let started_at = Timestamp::now();
-    let ansible =
-        process::start(&prepared.arguments, &prepared.environment, &paths.source(), prepared.events)
-            .map_err(|error| {
-                Stop::because(
-                    failure::ANSIBLE_FAILED,
-                    format!("failed to start ansible-playbook: is it in the image? {error}"),
-                )
-            })?;
-    let pid = ansible.pid;
-    listen(ansible, masker, &tell);
+    let Prepared { root, notes, what, _agent } = prepared;
+    let environment = what.environment().clone();
+    let (pid, mut open_pipes) = start(what, &root, masker, &tell)?;
     process::reap(pid, tell);
 
     let mut run = Run {
@@ -244,9 +371,21 @@ fn deploy(
         tracker: Tracker::default(),
         output: Output::new(masker),
         control: Control::default(),
+        script: None,
     };
+    for name in &masker.too_short {
+        let text =
+            format!("[fastDeploy] the value of {name} has fewer than 4 characters and cannot be hidden");
+        let said = run.output.say(&text);
+        run.show(said);
+    }
+    if !notes.is_empty() {
+        run.lines(notes.join("\n").as_bytes());
+    }
+    if let Some(script) = &bundle.script {
+        run.begin_script(script, &bundle.steps);
+    }
     let mut exit = None;
-    let mut open_pipes = 2;
     let mut last_heard = clock::boottime();
     while exit.is_none() || open_pipes > 0 {
         let input = match inputs.recv_timeout(Duration::from_millis(100)) {
@@ -264,7 +403,15 @@ fn deploy(
         let mut action = None;
         match input {
             Some(Input::Callback(line)) => run.callback(&line),
-            Some(Input::Output(lines)) => run.lines(lines),
+            Some(Input::Output(lines)) => {
+                let steps = run.script_lines(&lines);
+                run.lines(&lines);
+                action = steps.then(|| run.control.step_ended(now)).flatten();
+            }
+            Some(Input::Script(report)) => {
+                run.report(report);
+                action = run.control.step_ended(now);
+            }
             Some(Input::Closed) => open_pipes -= 1,
             Some(Input::Ask(ask)) if exit.is_none() => action = run.control.ask(meant(ask, paths), now),
             Some(Input::Exited(how)) => {
@@ -273,7 +420,7 @@ fn deploy(
                 process::kill_all();
             }
             // Delivered: nothing more is taken, and the run goes on all the same.
-            Some(Input::Ask(_) | Input::Claimed(_) | Input::Delivered) | None => {}
+            Some(Input::Ask(_) | Input::Claimed(_) | Input::Source(_) | Input::Delivered) | None => {}
         }
         if exit.is_none() {
             act(action.or_else(|| run.control.tick(now)), pid, paths);
@@ -282,20 +429,40 @@ fn deploy(
     run.flush();
 
     let (exit, finished_at) = exit.unwrap_or((Exit::Signal(0), Timestamp::now()));
-    let (result, failure) = classify::classify(&classify::Ended {
+    let ended = classify::Ended {
         exit,
         cause: run.control.cause(),
         seen: &run.tracker.seen,
         error: run.output.tail.error(),
         last_lines: run.output.tail.last(),
         out_of_memory: memory::oom_kills() > oom_before,
+        check: bundle.options.check,
         tagged: !(bundle.options.tags.is_empty() && bundle.options.skip_tags.is_empty()),
         timeout_seconds: bundle.timeout_seconds,
-    });
+    };
+    let (mut result, mut failure) =
+        if bundle.script.is_some() { classify::script(&ended) } else { classify::classify(&ended) };
+    if let Some(failure) = failure.as_mut().filter(|failure| failure.reason == failure::HOST_KEY_CHANGED) {
+        let said = run.tracker.seen.first_failure.as_ref().map_or("", |first| first.message.as_str());
+        failure.host_key = hostkey::shown(said, &bundle.credentials, &environment);
+    }
     let cut_off = run.control.cause().is_some() || run.tracker.seen.stopped;
     let told = run.tracker.finish(cut_off, result == RunResult::Succeeded, finished_at);
     for kind in told {
         append(run.spool, kind);
+    }
+    let health = bundle.health_check.as_ref().filter(|_| !bundle.options.check).map(health::wait);
+    if let (RunResult::Succeeded, Some(Err(said))) = (result, &health) {
+        let was_up = before.and_then(|before| before.join().ok()) == Some(true);
+        let message = if was_up { format!("{said}; it was up before") } else { said.clone() };
+        result = RunResult::Failed;
+        failure = Some(Failure {
+            reason: failure::HEALTH_CHECK_FAILED.to_owned(),
+            step: None,
+            host: None,
+            message,
+            host_key: None,
+        });
     }
     Ok(Outcome {
         result,
@@ -304,9 +471,10 @@ fn deploy(
             Exit::Code(code) => Some(code),
             Exit::Signal(_) => None,
         },
-        hosts: run.tracker.hosts(),
+        hosts: if bundle.script.is_some() { script::hosts(result) } else { run.tracker.hosts() },
         started_at: Some(started_at),
         finished_at: Some(finished_at),
+        site_up: health.map(|answer| answer.is_ok()),
         steps: run.tracker.steps(),
         outputs: std::mem::take(&mut run.tracker.seen.outputs),
     })
@@ -319,9 +487,49 @@ struct Run<'a> {
     tracker: Tracker,
     output: Output<'a>,
     control: Control,
+    /// Where a script is run.
+    script: Option<script::Steps>,
 }
 
 impl Run<'_> {
+    fn begin_script(&mut self, script: &str, steps: &[protocol::bundle::NamedStep]) {
+        let (steps, lines) = script::Steps::new(script, steps, now_ms());
+        self.tracker.script = true;
+        self.script = Some(steps);
+        self.script_told(&lines);
+    }
+
+    /// Whether a step was among them.
+    fn script_lines(&mut self, lines: &[u8]) -> bool {
+        if self.script.is_none() {
+            return false;
+        }
+        let reports: Vec<_> = lines.split(|&byte| byte == b'\n').filter_map(script::Report::parse).collect();
+        let any = !reports.is_empty();
+        for report in reports {
+            self.report(report);
+        }
+        any
+    }
+
+    fn report(&mut self, mut report: script::Report) {
+        // The name becomes a part of the key.
+        report.name = self.masker.mask(&report.name).into_owned();
+        let Some(steps) = &mut self.script else { return };
+        let lines = steps.take(report, now_ms());
+        let outputs = self.masker.mask_value(&serde_json::Value::Object(steps.outputs.clone()));
+        if let serde_json::Value::Object(outputs) = outputs {
+            self.tracker.seen.outputs = outputs.into_iter().collect();
+        }
+        self.script_told(&lines);
+    }
+
+    fn script_told(&mut self, lines: &[serde_json::Value]) {
+        for line in lines {
+            self.callback(line.to_string().as_bytes());
+        }
+    }
+
     fn callback(&mut self, line: &[u8]) {
         match callback::parse(line, self.masker) {
             Ok(callback::Line::CallbackError { hook, message }) => {
@@ -338,7 +546,7 @@ impl Run<'_> {
         }
     }
 
-    fn lines(&mut self, lines: Vec<Vec<u8>>) {
+    fn lines(&mut self, lines: &[u8]) {
         if let Some(kind) = self.output.take(lines) {
             self.show(kind);
         }
@@ -359,7 +567,7 @@ impl Run<'_> {
     }
 }
 
-fn act(action: Option<Action>, ansible: nix::unistd::Pid, paths: &Paths) {
+fn act(action: Option<Action>, ansible: Pid, paths: &Paths) {
     match action {
         Some(Action::WriteStopFile) => {
             if let Err(stop) = files::write_public(&paths.work("stop"), b"") {
@@ -379,14 +587,45 @@ fn append(spool: &mut Spool, kind: Kind) {
 }
 
 /// Reads both pipes, each on its own thread.
-fn listen(ansible: Ansible, masker: &Masker, tell: &SyncSender<Input>) {
-    let Ansible { events, output, .. } = ansible;
-    // A value that begins before the cut has to be there whole when it is looked for.
-    let keep = lines::LINE_LIMIT + masker.longest() + 1;
+fn listen(ansible: Ansible, masker: &Arc<Masker>, tell: &SyncSender<Input>) {
+    let Ansible { events, output, secrets, .. } = ansible;
+    let learning = Arc::clone(masker);
+    thread::spawn(move || learn(&secrets, &learning));
     read_lines(events, CALLBACK_LINE, tell.clone(), |lines, tell| {
         lines.into_iter().try_for_each(|line| tell.send(Input::Callback(line)).ok())
     });
-    read_lines(output, keep, tell.clone(), |lines, tell| tell.send(Input::Output(lines)).ok());
+    listen_to_output(output, tell);
+}
+
+fn listen_to_output(output: PipeReader, tell: &SyncSender<Input>) {
+    // A value that begins before the cut has to be there whole when it is looked for.
+    let keep = lines::LINE_LIMIT + mask::LONGEST_FORM + 1;
+    read_lines(output, keep, tell.clone(), |lines, tell| tell.send(Input::Output(lines.join(&b'\n'))).ok());
+}
+
+/// Values that come out of ansible-vault: whoever tells one waits until it is known here.
+fn learn(secrets: &UnixStream, masker: &Masker) {
+    let mut lines = Lines::new(secrets, SECRET_LINE);
+    loop {
+        let mut told = Vec::new();
+        let more = lines.read(|line| told.push(line)).unwrap_or(false);
+        for line in told {
+            if let Ok(value) = serde_json::from_slice::<String>(&line) {
+                masker.learn(value.into_bytes());
+            }
+            let mut answer = secrets;
+            if answer.write_all(b"k").is_err() {
+                return;
+            }
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(clock::boottime().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn read_lines(

@@ -85,7 +85,10 @@ mod tests {
             spool.append(output("b"), Timestamp::UNIX_EPOCH).expect("written");
         }
         spool
-            .append(Kind::StepStarted { key: "k".to_owned(), name: "n".to_owned() }, Timestamp::UNIX_EPOCH)
+            .append(
+                Kind::StepFinished { key: "k".to_owned(), state: protocol::verdict::StepState::Succeeded },
+                Timestamp::UNIX_EPOCH,
+            )
             .expect("written");
         let text = std::fs::read_to_string(&path).expect("spool");
         let events: Vec<Event> =

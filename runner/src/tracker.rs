@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use protocol::{
-    event::{HostState, Kind},
+    event::{HostCounts, HostState, Kind, MAX_NOTES},
     verdict::{Hosts, Step, StepState},
 };
 use serde_json::Value;
 
 use crate::{
-    callback::{Counts, Line},
+    callback::{Line, More},
     text::short,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 const STEP_MESSAGE: usize = 200;
 /// Characters of a message in an event.
 const EVENT_MESSAGE: usize = 2_000;
+/// Characters of what explains an error, and of a warning.
+const EXPLANATION: usize = 4_000;
 /// Names of servers that a verdict lists.
 const FAILED_NAMES: usize = 20;
 
@@ -29,6 +31,8 @@ pub struct Tracker {
     /// Worst that happened on each server.
     hosts: BTreeMap<String, HostState>,
     facts: BTreeSet<String>,
+    /// A script has no servers that messages would have to name.
+    pub script: bool,
     /// What decides how the run ended.
     pub seen: Seen,
 }
@@ -39,7 +43,7 @@ pub struct Seen {
     /// The first thing that went wrong for good.
     pub first_failure: Option<FirstFailure>,
     /// Ansible's last word.
-    pub stats: Option<BTreeMap<String, Counts>>,
+    pub stats: Option<BTreeMap<String, HostCounts>>,
     /// From `set_stats`.
     pub outputs: BTreeMap<String, Value>,
     /// There was any result at all, facts included.
@@ -52,6 +56,8 @@ pub struct Seen {
     pub no_hosts: Vec<String>,
     /// The plugin ended the run between two tasks.
     pub stopped: bool,
+    /// The plugin ended the run because it would wait for somebody at a keyboard: for what.
+    pub keyboard: Vec<String>,
 }
 
 /// What went wrong first.
@@ -87,7 +93,7 @@ impl Tracker {
                 }
                 vec![Kind::Plan { steps }]
             }
-            Line::Start { key, name, facts, conditional } => {
+            Line::Start { key, name, section, facts, conditional } => {
                 if facts {
                     self.facts.insert(key.clone());
                 }
@@ -98,13 +104,33 @@ impl Tracker {
                 }
                 tracked.step.name.clone_from(&name);
                 tracked.begin(at);
-                vec![Kind::StepStarted { key, name }]
+                vec![Kind::StepStarted { key, name, section, conditional }]
             }
-            Line::Result { key, host, state, changed, ms, message } => {
+            Line::Result { key, host, state, changed, ms, message, more } => {
                 self.result(&key, &host, state, changed, &message, at);
                 let message = short(&message, EVENT_MESSAGE);
-                vec![Kind::HostResult { key, host, state, changed, duration_ms: ms, message }]
+                let More { attempts, items, mut error, warnings, deprecations } = *more;
+                if let Some(error) = &mut error {
+                    error.message = short(&error.message, EXPLANATION);
+                    error.excerpt = short(&error.excerpt, EXPLANATION);
+                    error.help = short(&error.help, EXPLANATION);
+                }
+                vec![Kind::HostResult {
+                    key,
+                    host,
+                    state,
+                    changed,
+                    duration_ms: ms,
+                    message,
+                    attempts,
+                    items,
+                    error,
+                    warnings: notes(&warnings),
+                    deprecations: notes(&deprecations),
+                }]
             }
+            Line::Retry { key, host, attempt, of } => vec![Kind::HostRetried { key, host, attempt, of }],
+            Line::Diff { key, host, text } => vec![Kind::Diff { key, host, text }],
             Line::End { key } => {
                 let Some(&n) = self.index.get(&key) else { return Vec::new() };
                 let state = self.steps[n].end(at);
@@ -119,8 +145,12 @@ impl Tracker {
                 Vec::new()
             }
             Line::Stats { hosts, outputs } => {
-                self.seen.stats = Some(hosts);
+                self.seen.stats = Some(hosts.clone());
                 self.seen.outputs = outputs;
+                vec![Kind::Statistics { hosts }]
+            }
+            Line::Keyboard { waits } => {
+                self.seen.keyboard = waits;
                 Vec::new()
             }
             Line::CallbackError { .. } => Vec::new(),
@@ -215,11 +245,12 @@ impl Tracker {
         if matches!(state, HostState::Failed | HostState::Unreachable) {
             *worst = state;
         }
+        let of = if self.script { String::new() } else { format!("{host}: ") };
         let tracked = self.step(key, "");
         if tracked.step.state == StepState::Pending {
             tracked.begin(at);
         }
-        tracked.take(host, state, changed, message, at);
+        tracked.take(&of, state, changed, message, at);
         if matches!(state, HostState::Failed | HostState::Unreachable) && self.seen.first_failure.is_none() {
             let step = self.step(key, "").step.name.clone();
             self.seen.first_failure = Some(FirstFailure {
@@ -230,6 +261,11 @@ impl Tracker {
             });
         }
     }
+}
+
+/// Each short, and not too many.
+fn notes(notes: &[String]) -> Vec<String> {
+    notes.iter().take(MAX_NOTES).map(|note| short(note, EVENT_MESSAGE)).collect()
 }
 
 impl Tracked {
@@ -253,7 +289,7 @@ impl Tracked {
         self.step.finished_at = None;
     }
 
-    fn take(&mut self, host: &str, state: HostState, changed: bool, message: &str, at: Timestamp) {
+    fn take(&mut self, of: &str, state: HostState, changed: bool, message: &str, at: Timestamp) {
         match state {
             HostState::Ok => self.step.ok += 1,
             HostState::Skipped => self.skipped += 1,
@@ -264,7 +300,7 @@ impl Tracked {
         if self.worst.is_none_or(|worst| rank(worst) < rank(state)) {
             self.worst = Some(state);
             if !message.is_empty() {
-                self.step.message = short(&format!("{host}: {message}"), STEP_MESSAGE);
+                self.step.message = short(&format!("{of}{message}"), STEP_MESSAGE);
             }
         }
     }
@@ -334,7 +370,7 @@ mod tests {
                 r#"{"t":"stats","hosts":{"w1":{"ok":1,"failures":1,"unreachable":0},"w2":{"ok":0}},"outputs":{"v":1}}"#,
             ],
         );
-        assert_eq!(events.len(), 8);
+        assert_eq!(events.len(), 9, "with the statistics");
         assert_eq!(events[7], Kind::StepFinished { key: "d:2#1".to_owned(), state: StepState::Failed });
         let steps = tracker.steps();
         assert_eq!(steps.len(), 2, "the handler was not needed");
@@ -433,6 +469,7 @@ mod tests {
             (key.clone(), any::<bool>()).prop_map(|(key, facts)| Line::Start {
                 name: key.clone(),
                 key,
+                section: String::new(),
                 facts,
                 conditional: facts
             }),
@@ -442,7 +479,8 @@ mod tests {
                 state,
                 changed,
                 ms: 0,
-                message: "m".to_owned()
+                message: "m".to_owned(),
+                more: Box::default(),
             }),
             key.prop_map(|key| Line::End { key }),
             Just(Line::Stopped),

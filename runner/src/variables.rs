@@ -20,6 +20,11 @@ pub fn write(bundle: &Bundle, paths: &Paths) -> Result<Vec<PathBuf>, Stop> {
         check_name(name, "input")?;
         inputs.insert(name.clone(), unsafe_value(value)?);
     }
+    for name in &bundle.credentials.secret_inputs {
+        check_name(name, "secret input")?;
+        let value = read_text(&paths.secret_inputs().join(name), name)?;
+        inputs.insert(name.clone(), json!({"__ansible_unsafe": value}));
+    }
     let variables: Map<String, Value> = bundle.variables.clone().into_iter().collect();
 
     let mut written = Vec::new();
@@ -66,14 +71,16 @@ fn read_secret(directory: &std::path::Path, into: &mut Map<String, Value>) -> Re
             continue;
         }
         check_name(&name, "key of a variables Secret")?;
-        let path = entry.path();
-        let bytes = fs::read(&path).map_err(|error| Stop::io("read the Secret", &path, &error))?;
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Stop::invalid(format!("the value of {name:?} in a variables Secret is not UTF-8 text"))
-        })?;
+        let text = read_text(&entry.path(), &name)?;
         into.insert(name, json!({"__ansible_unsafe": text}));
     }
     Ok(())
+}
+
+fn read_text(path: &std::path::Path, name: &str) -> Result<String, Stop> {
+    let bytes = fs::read(path).map_err(|error| Stop::io("read the Secret", path, &error))?;
+    String::from_utf8(bytes)
+        .map_err(|_| Stop::invalid(format!("the value of {name:?} in a Secret is not UTF-8 text")))
 }
 
 fn check_name(name: &str, what: &str) -> Result<(), Stop> {
@@ -134,16 +141,20 @@ mod tests {
         }
         let bundle: Bundle = serde_json::from_value(json!({
             "digest": "d", "source": {"files": {}}, "playbook": "p", "inventory": "local", "timeoutSeconds": 1,
-            "variables": {"v": "{{ 1 }}"}, "inputs": {"i": "{{ 2 }}"}, "credentials": {"variableSecrets": 2},
+            "variables": {"v": "{{ 1 }}"}, "inputs": {"i": "{{ 2 }}"},
+            "credentials": {"variableSecrets": 2, "secretInputs": ["pin"]},
         }))
         .expect("a bundle");
+        fs::create_dir_all(paths.secret_inputs()).expect("secret inputs");
+        fs::write(paths.secret_inputs().join("pin"), "{{ 3 }}").expect("key");
         let written = write(&bundle, &paths).expect("written");
         let read = |n: usize| -> Value {
             serde_json::from_slice(&fs::read(&written[n]).expect("file")).expect("JSON")
         };
         assert_eq!(read(0), json!({"v": "{{ 1 }}"}));
         assert_eq!(read(1), json!({"password": {"__ansible_unsafe": "second\n\n"}}));
-        assert_eq!(read(2), json!({"i": {"__ansible_unsafe": "{{ 2 }}"}}));
+        let unsafe_text = |text: &str| json!({"__ansible_unsafe": text});
+        assert_eq!(read(2), json!({"i": unsafe_text("{{ 2 }}"), "pin": unsafe_text("{{ 3 }}")}));
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&written[1]).expect("file").permissions());
         assert_eq!(mode & 0o777, 0o600);

@@ -354,6 +354,210 @@ fn a_server_that_cannot_be_reached() {
     assert_eq!(run.states()[1], ("Two", StepState::Unreachable));
 }
 
+/// All results of a step.
+fn results<'a>(run: &'a support::Ended, key: &str) -> Vec<&'a Kind> {
+    let kinds = run.events.iter().map(|event| &event.kind);
+    kinds.filter(|kind| matches!(kind, Kind::HostResult { key: of, .. } if of == key)).collect()
+}
+
+#[test]
+fn all_that_a_play_can_hold_is_known_before_its_first_task() {
+    let run = Pod::new(
+        "
+- name: Prepare
+  hosts: all
+  roles: [web]
+  tasks:
+    - import_tasks: more.yml
+    - block:
+        - {name: Try, command: 'true'}
+      rescue:
+        - {name: Mend, command: 'true'}
+      always:
+        - {name: Clean up, command: 'true'}
+    - include_tasks: found.yml
+    - {name: Not now, command: 'true', tags: [never]}
+  handlers:
+    - {name: Restart, command: 'true'}
+- import_playbook: second.yml
+",
+    )
+    .with_source("roles/web/tasks/main.yml", "- {name: Install, command: 'true'}\n")
+    .with_source("more.yml", "- {name: Imported, command: 'true'}\n")
+    .with_source("found.yml", "- {name: Found, command: 'true'}\n")
+    .with_source(
+        "second.yml",
+        "- {name: Second, hosts: all, gather_facts: false, tasks: [{name: Last, command: 'true'}]}\n",
+    )
+    .run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    let Kind::Plan { steps } = &run.events[0].kind else { panic!("the plan comes first") };
+    let planned: Vec<_> =
+        steps.iter().map(|s| (s.key.as_str(), s.section.as_str(), s.name.as_str(), s.conditional)).collect();
+    assert_eq!(
+        planned,
+        [
+            ("deploy.yml:2#1", "Prepare", "Gathering Facts", false),
+            ("roles/web/tasks/main.yml:1#1", "web", "Install", false),
+            ("more.yml:1#1", "Prepare", "Imported", false),
+            ("deploy.yml:8#1", "Prepare", "Try", false),
+            ("deploy.yml:10#1", "Prepare", "Mend", true),
+            ("deploy.yml:12#1", "Prepare", "Clean up", false),
+            ("deploy.yml:13#1", "Prepare", "include_tasks", false),
+            ("deploy.yml:16#1", "Prepare", "Restart", true),
+            ("second.yml:1#1", "Second", "Last", false),
+        ]
+    );
+    // What is included while it runs joins where it began, with its section.
+    let mut fold = protocol::fold::Fold::default();
+    run.events.iter().for_each(|event| fold.apply(event));
+    let found = fold.steps.iter().position(|step| step.key == "found.yml:1#1").expect("found");
+    assert_eq!(fold.steps[found - 1].key, "deploy.yml:13#1");
+    assert_eq!((fold.steps[found].section.as_str(), fold.steps[found].name.as_str()), ("Prepare", "Found"));
+}
+
+#[test]
+fn what_waits_for_a_keyboard_is_refused_before_the_first_task() {
+    let run = Pod::new(
+        "
+- name: Site
+  hosts: all
+  gather_facts: false
+  vars_prompt:
+    - {name: version, private: false}
+    - {name: password}
+    - {name: given, private: false}
+  tasks:
+    - {name: First, command: 'true'}
+    - {name: Wait a second, pause: {seconds: 1}}
+    - {name: Sure?, pause: {prompt: go on}}
+    - {name: Sure again?, pause: , when: false}
+    - {name: Sure thrice?, pause: , tags: [never]}
+",
+    )
+    .with("/inputs", json!({"given": "here"}))
+    .run();
+    assert_eq!((run.verdict.result, run.reason()), (RunResult::Failed, "KeyboardNeeded"), "{}", run.log);
+    for words in [
+        "deploy.yml:2: vars_prompt asks for version",
+        "name: version",
+        "variablesFrom",
+        "deploy.yml:12: Sure?",
+    ] {
+        assert!(run.why().contains(words), "{words} in {}", run.why());
+    }
+    for words in ["given", "Wait a second", "again", "thrice"] {
+        assert!(!run.why().contains(words), "{words} in {}", run.why());
+    }
+    assert!(!run.events.iter().any(|event| matches!(event.kind, Kind::StepStarted { .. })), "nothing began");
+
+    let run = Pod::new("- {hosts: all, gather_facts: false, tasks: [{name: Before, command: 'true'}, {include_tasks: more.yml}, {name: After, command: 'true'}]}")
+        .with_source("more.yml", "- {name: Sure?, pause: , when: ask}\n")
+        .with("/variables", json!({"ask": true}))
+        .run();
+    assert_eq!(run.reason(), "KeyboardNeeded", "{}", run.log);
+    assert!(run.steps.iter().all(|step| step.name != "After" || step.state == StepState::Pending));
+}
+
+#[test]
+fn what_a_result_says_besides() {
+    let run = Pod::new(
+        "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Loop, command: 'true', loop: [1, 2, 3], when: item != 2}
+    - {name: Again, command: 'false', retries: 2, delay: 0, register: r, until: r.rc == 0, ignore_errors: true}
+    - {name: File, copy: {content: \"one\\n\", dest: '{{ lookup(\"env\", \"TMPDIR\") }}/f'}, diff: true}
+    - {name: Hidden, command: 'echo {{ arg }}', no_log: true}
+    - {name: Undefined, debug: {msg: '{{ nosuch.thing }}'}}
+",
+    )
+    .with("/variables", json!({"arg": "s3cr3t-arg"}))
+    .run();
+    let Kind::HostResult { items: Some(items), .. } = results(&run, "deploy.yml:5#1")[0] else {
+        panic!("a loop: {}", run.log)
+    };
+    assert_eq!((items.total, items.changed, items.skipped, items.failed), (3, 2, 1, 0));
+    let tries = run.events.iter().filter(|e| matches!(e.kind, Kind::HostRetried { of: 3, .. })).count();
+    assert_eq!(tries, 2);
+    let Kind::HostResult { attempts: 2, state: HostState::Ignored, message, .. } =
+        results(&run, "deploy.yml:6#1")[0]
+    else {
+        panic!("tried twice: {}", run.log)
+    };
+    assert_eq!(message, "exit code 1");
+    let diff = run.events.iter().find_map(|event| match &event.kind {
+        Kind::Diff { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert!(diff.is_some_and(|text| text.contains("+one")), "{diff:?}");
+    let Kind::HostResult { state: HostState::Failed, error: Some(error), .. } =
+        results(&run, "deploy.yml:9#1")[0]
+    else {
+        panic!("an error: {}", run.log)
+    };
+    assert!(error.message.contains("'nosuch' is undefined"), "{error:?}");
+    assert!(
+        error.excerpt.starts_with("Origin: deploy.yml:9:") && error.excerpt.contains("nosuch.thing"),
+        "{error:?}"
+    );
+    let statistics = run.events.iter().find_map(|event| match &event.kind {
+        Kind::Statistics { hosts } => hosts.get("localhost"),
+        _ => None,
+    });
+    assert_eq!(statistics.map(|counts| (counts.ok, counts.failures, counts.ignored)), Some((4, 1, 1)));
+    // Arguments are in nothing that we send.
+    assert!(!run.spool.contains("s3cr3t-arg"), "{}", run.spool);
+}
+
+#[test]
+fn what_comes_out_of_the_vault_is_hidden_too() {
+    let run = Pod::new(
+        "
+- hosts: all
+  gather_facts: false
+  vars_files: [vault.yml]
+  roles: [quiet] # With a role, the variables are read before there is a callback plugin.
+  tasks:
+    - {name: 'Named {{ db_password }}', debug: {msg: '<{{ db_password }}> <{{ db_password | b64encode }}> on {{ db_host }}'}}
+    - {name: Echo, command: 'echo {{ inline }}'}
+    - {name: Shown, debug: {var: inline}}
+    - {name: Fail, fail: {msg: 'no: {{ inline }} {{ deep.token }}'}}
+",
+    )
+    .with_source("roles/quiet/tasks/main.yml", "[]\n")
+    .with_source("vault.yml", &support::encrypted("db_password: pa55w0rd\ndb_host: db\ndeep: {token: t0k3n}\n"))
+    .with_source(
+        "group_vars/all.yml",
+        &format!("inline: !vault |\n  {}\n", support::encrypted("1nl1ne-value").trim().replace('\n', "\n  ")),
+    )
+    .with_file("/vault-password", support::VAULT_PASSWORD)
+    .with_environment("ANSIBLE_VAULT_PASSWORD_FILE", "/vault-password")
+    .run();
+    assert_eq!(run.reason(), "TaskFailed", "{}", run.log);
+    assert_eq!(run.states().last().map(|(name, _)| *name), Some("Fail"), "{}", run.log);
+    assert!(run.log.contains("on db"), "{}", run.log);
+    let steps = serde_json::to_string(&run.steps).expect("steps");
+    for place in [&run.log, &run.message, &run.spool, &steps] {
+        for form in ["pa55w0rd", "cGE1NXcwcm", "1nl1ne-value", "t0k3n"] {
+            assert!(!place.contains(form), "{form} in\n{place}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_short_to_be_hidden_is_said_at_the_start() {
+    let run = four("true")
+        .with("/credentials", json!({"variableSecrets": 1}))
+        .with_file("/run/fastdeploy/secrets/variables-0/pin", "123")
+        .run();
+    let Some(Kind::Output { first_line: 1, text }) = run.events.iter().map(|event| &event.kind).next() else {
+        panic!("output: {}", run.log)
+    };
+    assert!(text.contains("variables-0/pin has fewer than 4 characters"), "{text}");
+}
+
 #[test]
 fn a_playbook_that_is_not_there() {
     let run = four("true").with("/playbook", json!("site.yml")).run();
@@ -371,9 +575,14 @@ fn awful_output_is_carried() {
     - {name: Long, debug: {msg: \"{{ 'x' * 10000000 }}\"}}
     - {name: Many, debug: {msg: \"{{ range(100000) | list }}\"}}
     - {name: Odd, debug: {msg: \"a\\0b\"}}
+    - {name: Bytes, shell: \"printf 'a\\\\377\\\\000b\\\\033[31mc'; exit 3\", ignore_errors: true}
 ";
     let run = Pod::new(playbook).run();
-    assert_eq!(run.verdict.result, RunResult::Succeeded);
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.message);
+    let odd = results(&run, "deploy.yml:8#1");
+    let [Kind::HostResult { state: HostState::Ignored, message, .. }] = odd[..] else { panic!("{odd:?}") };
+    assert!(!message.contains('\0'), "{message}");
+    assert!(!run.log.contains("failed to understand"));
     assert!(run.log.contains("[line cut by fastDeploy]"));
     assert!(run.log.contains("        99999"));
     assert!(run.message.len() <= MAX_BYTES);
@@ -385,4 +594,44 @@ fn awful_output_is_carried() {
         }
     }
     assert!(next > 100_000);
+}
+
+/// `FASTDEPLOY_FIREHOSE=1000,1000000` for as many megabytes of output and events as are promised.
+#[test]
+fn a_firehose_does_not_fill_the_memory() {
+    let firehose = std::env::var("FASTDEPLOY_FIREHOSE").unwrap_or_else(|_| "60,20000".to_owned());
+    let (megabytes, events) = firehose.split_once(',').expect("two numbers");
+    let program = r#"#!/usr/bin/env python3
+import json, os, sys, threading
+if sys.argv[1:] == ["--version"]: sys.exit(print("ansible-playbook [core 2.19.14]"))
+MEGABYTES, EVENTS = MANY
+fd = int(os.environ["FASTDEPLOY_EVENTS_FD"])
+def send(**line): os.write(fd, json.dumps(line).encode() + b"\n")
+def events():
+    for n in range(EVENTS // 2):
+        key = "deploy.yml:%d#1" % (n % 500)
+        if n < 500: send(t="start", key=key, name="Step %d" % n)
+        for host in ("w1", "w2"):
+            send(t="result", key=key, host=host, state="Ok", changed=False, ms=3, message="all is as it should be")
+    send(t="stats", hosts={"w1": {"ok": 1}}, outputs={})
+thread = threading.Thread(target=events)
+thread.start()
+short = b"".join(b"line %d of what nobody reads\n" % n for n in range(30000))
+for n in range(MEGABYTES): sys.stdout.buffer.write(short[:2**20] if n % 10 else b"\n" * 2**20)
+thread.join()
+"#;
+    let program = program.replace("MANY", &format!("{megabytes}, {events}"));
+    let began = Instant::now();
+    let (code, peak) = four("true")
+        .with_program(&program)
+        .with("/timeoutSeconds", json!(3600))
+        .answering(Answers::grant(Duration::from_hours(1)))
+        .with("/credentials", json!({"variableSecrets": 1}))
+        .with_file("/run/fastdeploy/secrets/variables-0/password", "one-that-is-looked-for")
+        .faults(&vec![Some(Fault::Drop); 100_000])
+        .start()
+        .peak();
+    println!("{firehose} MB of output and events: at most {peak} kB, {:?}", began.elapsed());
+    assert_eq!(code, Some(0));
+    assert!(peak < 25_000, "{peak} kB");
 }

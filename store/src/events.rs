@@ -73,9 +73,7 @@ pub(crate) async fn insert(
     attempt: i32,
     events: &[NewEvent],
 ) -> sqlx::Result<()> {
-    let seqs: Vec<i64> = events.iter().map(|event| event.seq).collect();
-    let times: Vec<jiff_sqlx::Timestamp> = events.iter().map(|event| event.at.to_sqlx()).collect();
-    let bodies: Vec<String> = events.iter().map(|event| row(&event.body)).collect();
+    let Columns { seqs, times, bodies } = Columns::of(events);
     sqlx::query!(
         "insert into run_events (day, uid, attempt, seq, at, body)
          select $1, $2, $3, seq, at, body::jsonb
@@ -90,6 +88,24 @@ pub(crate) async fn insert(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Events as PostgreSQL takes many at once.
+pub(crate) struct Columns {
+    pub(crate) seqs: Vec<i64>,
+    pub(crate) times: Vec<jiff_sqlx::Timestamp>,
+    /// JSON texts.
+    pub(crate) bodies: Vec<String>,
+}
+
+impl Columns {
+    pub(crate) fn of(events: &[NewEvent]) -> Self {
+        Self {
+            seqs: events.iter().map(|event| event.seq).collect(),
+            times: events.iter().map(|event| event.at.to_sqlx()).collect(),
+            bodies: events.iter().map(|event| row(&event.body)).collect(),
+        }
+    }
 }
 
 fn row(body: &Body) -> String {

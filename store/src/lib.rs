@@ -1,17 +1,24 @@
 //! PostgreSQL: the only place with SQL. One file per noun; a method is one question or one change.
 //! PostgreSQL is a mirror: nothing here decides about a run.
 
+pub mod activity;
 pub mod bundles;
 pub mod changes;
+pub mod deliveries;
+pub mod durations;
 pub mod events;
+pub mod find;
 pub mod listen;
 pub mod mirror;
+pub mod outbox;
 pub mod output;
 pub mod partitions;
 pub mod read;
+pub mod refs;
 pub mod rows;
 pub mod runs;
 pub mod sessions;
+pub mod tokens;
 mod transaction;
 pub mod users;
 

@@ -15,6 +15,23 @@ pub enum Heard {
     Anything,
 }
 
+/// A connection that listens to one thing.
+pub struct Channel(PgListener);
+
+impl Channel {
+    /// Listens to that name.
+    pub async fn start(pool: &PgPool, name: &str) -> sqlx::Result<Self> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(name).await?;
+        Ok(Self(listener))
+    }
+
+    /// There is something new, or may be: the connection was away.
+    pub async fn next(&mut self) -> sqlx::Result<()> {
+        self.0.try_recv().await.map(drop)
+    }
+}
+
 /// A connection that listens.
 pub struct Listener(PgListener);
 

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use crds::events::EventType;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::changes::{self, Changed};
+use crate::outbox::{self, Event, Seen};
 use crate::transaction;
 
 /// A Service or a Deployment.
@@ -81,11 +83,51 @@ pub async fn upsert(pool: &PgPool, epoch: i64, rows: &[Row]) -> sqlx::Result<usi
     }
     let mut tx = transaction::begin(pool).await?;
     let (runs, services): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.run.is_some());
-    let mut changed = upsert_services(&mut tx, epoch, &services).await?;
-    changed.extend(upsert_deployments(&mut tx, epoch, &runs).await?);
+    let services = (Kind::Service, upsert_services(&mut tx, epoch, &services).await?);
+    let runs = (Kind::Deployment, upsert_deployments(&mut tx, epoch, &runs).await?);
+    let written = [services, runs];
+    let events = happened(&mut tx, rows, &written).await?;
+    outbox::append(&mut tx, &events).await?;
+    let changed: Vec<Changed> = written
+        .into_iter()
+        .flat_map(|(kind, written)| written.into_iter().map(move |written| written.marked.changed(kind)))
+        .collect();
     changes::append(&mut tx, &changed).await?;
     tx.commit().await?;
     Ok(changed.len())
+}
+
+/// What has happened to the objects that were written.
+async fn happened(
+    tx: &mut PgConnection,
+    rows: &[Row],
+    written: &[(Kind, Vec<Written>)],
+) -> sqlx::Result<Vec<Event>> {
+    if written.iter().all(|(_, written)| written.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let since = sqlx::query_scalar!(r#"select since as "since: jiff_sqlx::Timestamp" from stream"#);
+    let since = since.fetch_one(tx).await?.to_jiff();
+    let rows: BTreeMap<Uuid, &Row> = rows.iter().map(|row| (row.uid, row)).collect();
+    let mut events = Vec::new();
+    for (kind, written) in written {
+        for Written { marked, old } in written {
+            let Some(row) = rows.get(&marked.uid) else { continue };
+            events.extend(outbox::happened(
+                &Seen {
+                    kind: *kind,
+                    uid: row.uid,
+                    namespace: &row.namespace,
+                    name: &row.name,
+                    service: &row.service,
+                    old: old.as_ref(),
+                    new: &row.object,
+                },
+                since,
+            ));
+        }
+    }
+    Ok(events)
 }
 
 /// Marks what was deleted, with the resourceVersion of its end. Its history stays.
@@ -183,13 +225,19 @@ pub async fn deployments(pool: &PgPool, uids: &[Uuid]) -> sqlx::Result<Vec<Known
     sqlx::query_as!(
         Known,
         r#"select uid, resource_version, number, phase, gone_at is not null as "gone!",
-               (object #>> '{status,digest}' is null
-                   or exists (select from bundles where digest = object #>> '{status,digest}')) as "bundle!"
+               (object #>> '{status,bundle}' is null
+                   or exists (select from bundles where name = object #>> '{status,bundle}')) as "bundle!"
            from deployments where uid = any($1)"#,
         uids
     )
     .fetch_all(pool)
     .await
+}
+
+/// An object that was written, and how it was before.
+struct Written {
+    marked: Marked,
+    old: Option<Value>,
 }
 
 struct Marked {
@@ -210,6 +258,20 @@ async fn finish(
     kind: Kind,
     marked: Vec<Marked>,
 ) -> sqlx::Result<usize> {
+    if kind == Kind::Service {
+        let deleted = |row: &Marked| Event {
+            id: format!("{}/{}/", row.uid, EventType::ServiceDeleted.as_str()),
+            namespace: row.namespace.clone(),
+            service: row.service.clone(),
+            ..Event::of_person(
+                EventType::ServiceDeleted,
+                "",
+                &row.service,
+                json!({"name": row.service, "namespace": row.namespace, "uid": row.uid}),
+            )
+        };
+        outbox::append(&mut tx, &marked.iter().map(deleted).collect::<Vec<_>>()).await?;
+    }
     let changed: Vec<Changed> = marked.into_iter().map(|row| row.changed(kind)).collect();
     changes::append(&mut tx, &changed).await?;
     tx.commit().await?;
@@ -237,11 +299,11 @@ impl Columns {
     }
 }
 
-async fn upsert_services(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sqlx::Result<Vec<Changed>> {
+async fn upsert_services(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sqlx::Result<Vec<Written>> {
     let Columns { uids, namespaces, names, versions, objects } = Columns::of(rows);
-    let marked = sqlx::query_as!(
-        Marked,
-        "insert into services as s (uid, namespace, name, epoch, resource_version, object)
+    let written = sqlx::query!(
+        r#"with before as (select uid, object from services where uid = any($2))
+         insert into services as s (uid, namespace, name, epoch, resource_version, object)
          select uid, namespace, name, $1, version, object
          from unnest($2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::jsonb[])
              as row (uid, namespace, name, version, object)
@@ -252,7 +314,8 @@ async fn upsert_services(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sq
          where (s.resource_version <> excluded.resource_version or s.gone_at is not null)
              and (s.epoch < excluded.epoch
                  or s.epoch = excluded.epoch and s.resource_version <= excluded.resource_version)
-         returning uid, namespace, name as service",
+         returning uid, namespace, name as service,
+             (select before.object #- '{status,steps}' from before where before.uid = s.uid) as old"#,
         epoch,
         &uids,
         &namespaces,
@@ -262,10 +325,14 @@ async fn upsert_services(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sq
     )
     .fetch_all(tx)
     .await?;
-    Ok(marked.into_iter().map(|row| row.changed(Kind::Service)).collect())
+    let written = written.into_iter().map(|row| Written {
+        marked: Marked { uid: row.uid, namespace: row.namespace, service: row.service },
+        old: row.old,
+    });
+    Ok(written.collect())
 }
 
-async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sqlx::Result<Vec<Changed>> {
+async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) -> sqlx::Result<Vec<Written>> {
     let Columns { uids, namespaces, names, versions, objects } = Columns::of(rows);
     let services: Vec<String> = rows.iter().map(|row| row.service.clone()).collect();
     let runs: Vec<&Run> = rows.iter().filter_map(|row| row.run.as_ref()).collect();
@@ -274,9 +341,9 @@ async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) ->
     let created: Vec<jiff_sqlx::Timestamp> = runs.iter().map(|run| run.created_at.to_sqlx()).collect();
     let finished: Vec<Option<jiff_sqlx::Timestamp>> =
         runs.iter().map(|run| run.finished_at.map(ToSqlx::to_sqlx)).collect();
-    let marked = sqlx::query_as!(
-        Marked,
-        "insert into deployments as d
+    let written = sqlx::query!(
+        r#"with before as (select uid, object from deployments where uid = any($2))
+         insert into deployments as d
              (uid, namespace, name, service, number, phase, created_at, finished_at, epoch, resource_version, object)
          select uid, namespace, name, service, number, phase, created_at, finished_at, $1, version, object
          from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
@@ -290,7 +357,8 @@ async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) ->
          where (d.resource_version <> excluded.resource_version or d.gone_at is not null)
              and (d.epoch < excluded.epoch
                  or d.epoch = excluded.epoch and d.resource_version <= excluded.resource_version)
-         returning uid, namespace, service",
+         returning uid, namespace, service,
+             (select before.object #- '{status,steps}' from before where before.uid = d.uid) as old"#,
         epoch,
         &uids,
         &namespaces,
@@ -305,13 +373,15 @@ async fn upsert_deployments(tx: &mut PgConnection, epoch: i64, rows: &[&Row]) ->
     )
     .fetch_all(tx)
     .await?;
-    Ok(marked.into_iter().map(|row| row.changed(Kind::Deployment)).collect())
+    let written = written.into_iter().map(|row| Written {
+        marked: Marked { uid: row.uid, namespace: row.namespace, service: row.service },
+        old: row.old,
+    });
+    Ok(written.collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn service(n: u128, resource_version: i64) -> Row {

@@ -15,6 +15,8 @@ pub const MAX_CHUNK: usize = 64 * 1024;
 const MAX_INFLATED: u64 = 48 << 20;
 /// Bytes of text in one answer; a longer line goes alone.
 const MAX_READ: usize = 4 << 20;
+/// Characters of a line that was found.
+const MAX_HIT: usize = 2_000;
 /// Fast: chunks are written by the thousand and read by few.
 const LEVEL: i32 = 1;
 
@@ -79,6 +81,52 @@ pub async fn read(
     Ok(found)
 }
 
+/// A line in which something was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Its number.
+    pub line: i64,
+    /// It, cut where it is very long.
+    pub text: String,
+}
+
+/// Lines from number `from_line` on that contain `needle`, whatever the case; at most `limit`.
+pub async fn search(
+    pool: &PgPool,
+    uid: Uuid,
+    attempt: i32,
+    needle: &str,
+    from_line: i64,
+    limit: usize,
+) -> sqlx::Result<Vec<Hit>> {
+    let needle = needle.to_lowercase();
+    let mut chunks = sqlx::query!(
+        "select first_line, lines, content from run_output
+         where day = (select day from runs where uid = $1 and attempt = $2) and uid = $1 and attempt = $2
+             and first_line + lines > $3
+         order by first_line",
+        uid,
+        attempt,
+        from_line
+    )
+    .fetch(pool);
+    let mut hits = Vec::new();
+    while let Some(chunk) = chunks.try_next().await? {
+        let text = inflate(&chunk.content).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        // Other requests go on while a long output is looked through.
+        tokio::task::yield_now().await;
+        for (line, text) in (chunk.first_line..).zip(text.split('\n')) {
+            if line >= from_line && text.to_lowercase().contains(&needle) {
+                hits.push(Hit { line, text: text.chars().take(MAX_HIT).collect() });
+                if hits.len() == limit {
+                    return Ok(hits);
+                }
+            }
+        }
+    }
+    Ok(hits)
+}
+
 /// How many lines a text has.
 pub(crate) fn count(text: &str) -> i64 {
     1 + text.bytes().filter(|&byte| byte == b'\n').count() as i64
@@ -133,9 +181,7 @@ pub(crate) async fn insert(
     attempt: i32,
     chunks: Vec<Chunk>,
 ) -> sqlx::Result<()> {
-    let first: Vec<i64> = chunks.iter().map(|chunk| chunk.first_line).collect();
-    let lines: Vec<i32> = chunks.iter().map(|chunk| chunk.lines).collect();
-    let content: Vec<Vec<u8>> = chunks.into_iter().map(|chunk| chunk.content).collect();
+    let Columns { first_lines, lines, content } = Columns::of(chunks);
     sqlx::query!(
         "insert into run_output (day, uid, attempt, first_line, lines, content)
          select $1, $2, $3, first_line, lines, content
@@ -143,13 +189,30 @@ pub(crate) async fn insert(
         day.to_sqlx() as _,
         uid,
         attempt,
-        &first,
+        &first_lines,
         &lines,
         &content
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Chunks as PostgreSQL takes many at once.
+pub(crate) struct Columns {
+    pub(crate) first_lines: Vec<i64>,
+    pub(crate) lines: Vec<i32>,
+    pub(crate) content: Vec<Vec<u8>>,
+}
+
+impl Columns {
+    pub(crate) fn of(chunks: Vec<Chunk>) -> Self {
+        Self {
+            first_lines: chunks.iter().map(|chunk| chunk.first_line).collect(),
+            lines: chunks.iter().map(|chunk| chunk.lines).collect(),
+            content: chunks.into_iter().map(|chunk| chunk.content).collect(),
+        }
+    }
 }
 
 fn inflate(content: &[u8]) -> std::io::Result<String> {

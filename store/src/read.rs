@@ -122,6 +122,16 @@ pub enum Namespaces {
     Only(Vec<String>),
 }
 
+impl Namespaces {
+    /// As two parameters of a query: all of them, or which.
+    pub(crate) fn columns(&self) -> (bool, &[String]) {
+        match self {
+            Self::All => (true, &[]),
+            Self::Only(names) => (false, names),
+        }
+    }
+}
+
 /// Reads that see the same.
 pub struct Snapshot {
     tx: Transaction<'static, Postgres>,
@@ -140,10 +150,16 @@ impl Snapshot {
         Ok(Self { tx, position, pruned: stream.pruned })
     }
 
+    pub(crate) fn connection(&mut self) -> &mut sqlx::PgConnection {
+        &mut self.tx
+    }
+
     /// Where Services are.
     pub async fn namespaces(&mut self) -> sqlx::Result<Vec<String>> {
         sqlx::query_scalar!(
-            "select distinct namespace from services where gone_at is null order by namespace"
+            r#"select namespace as "namespace!" from (
+                   select namespace from services union select namespace from deployments
+               ) as both_of_them order by namespace"#
         )
         .fetch_all(&mut *self.tx)
         .await
@@ -156,10 +172,7 @@ impl Snapshot {
         after: Option<(&str, &str)>,
         limit: i64,
     ) -> sqlx::Result<Vec<ServiceRow>> {
-        let (all, only) = match of {
-            Namespaces::All => (true, &[][..]),
-            Namespaces::Only(names) => (false, names.as_slice()),
-        };
+        let (all, only) = of.columns();
         let (namespace, name) = after.unwrap_or_default();
         sqlx::query_as!(
             ServiceRow,
@@ -206,7 +219,7 @@ impl Snapshot {
         .await
     }
 
-    /// The last runs of each of these Services that ended, newest first.
+    /// The last runs of each of these Services that ended, newest first, without checks for drift.
     pub async fn ticks(
         &mut self,
         of: &[ServiceRow],
@@ -222,6 +235,7 @@ impl Snapshot {
                    select uid, number, phase, created_at, finished_at, object #>> '{status,startedAt}' as started_at
                    from deployments d
                    where d.namespace = s.namespace and d.service = s.name and d.finished_at is not null
+                       and not d.is_drift_check
                    order by d.created_at desc, d.uid desc limit $3
                ) d
                order by d.created_at desc, d.uid desc"#,
@@ -245,7 +259,7 @@ impl Snapshot {
     /// Those of these Deployments that are known.
     pub async fn deployments_by_uid(&mut self, uids: &[Uuid]) -> sqlx::Result<Vec<DeploymentRow>> {
         let rows = sqlx::query_as!(
-            Row,
+            DeploymentTuple,
             r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
                    d.object, d.gone_at is not null as "gone!",
                    (select s.object #>> '{spec,title}' from services s
@@ -256,7 +270,7 @@ impl Snapshot {
         rows.map(DeploymentRow::from).fetch_all(&mut *self.tx).await
     }
 
-    /// A Service's Deployments, newest first, behind this one, at most `limit`.
+    /// A Service's Deployments, newest first, behind this one, at most `limit`; without checks for drift.
     pub async fn deployments_of(
         &mut self,
         namespace: &str,
@@ -267,13 +281,14 @@ impl Snapshot {
         let (created_at, uid) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
         let first = after.is_none();
         let rows = sqlx::query_as!(
-            Row,
+            DeploymentTuple,
             r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
                    d.object, d.gone_at is not null as "gone!",
                    (select s.object #>> '{spec,title}' from services s
                     where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
                from deployments d
-               where d.namespace = $1 and d.service = $2 and ($3 or (d.created_at, d.uid) < ($4, $5))
+               where d.namespace = $1 and d.service = $2 and not d.is_drift_check
+                   and ($3 or (d.created_at, d.uid) < ($4, $5))
                order by d.created_at desc, d.uid desc limit $6"#,
             namespace,
             service,
@@ -332,23 +347,33 @@ impl Snapshot {
     }
 }
 
-/// How long the runs of this Deployment's Service usually take, in seconds: the median of the last ten
-/// that succeeded. None: there was none, as far as the mirror knows.
-pub async fn usual_seconds(pool: &PgPool, namespace: &str, deployment: &str) -> sqlx::Result<Option<f64>> {
-    sqlx::query_scalar!(
-        "select percentile_disc(0.5) within group (order by seconds)
+/// How long runs take, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UsualRun {
+    /// Half of them took no longer.
+    pub median: f64,
+    /// Nine of ten took no longer.
+    pub p90: f64,
+}
+
+/// How long the runs of this Deployment's Service usually take: the last twenty that succeeded. None: there
+/// was none, as far as the mirror knows.
+pub async fn usual_run(pool: &PgPool, namespace: &str, deployment: &str) -> sqlx::Result<Option<UsualRun>> {
+    let row = sqlx::query!(
+        "select percentile_disc(0.5) within group (order by seconds) as median,
+             percentile_cont(0.9) within group (order by seconds) as p90
          from (
              select extract(epoch from finished_at - (object #>> '{status,startedAt}')::timestamptz)::float8 as seconds
              from deployments
-             where namespace = $1 and phase = 'Succeeded'
+             where namespace = $1 and phase = 'Succeeded' and mode = 'Apply'
                  and service = (select service from deployments where namespace = $1 and name = $2 limit 1)
-             order by created_at desc, uid desc limit 10
+             order by created_at desc, uid desc limit 20
          ) as last",
         namespace,
         deployment
-    )
-    .fetch_one(pool)
-    .await
+    );
+    let row = row.fetch_one(pool).await?;
+    Ok(row.median.zip(row.p90).map(|(median, p90)| UsualRun { median, p90 }))
 }
 
 /// An object is other than it was.
@@ -366,21 +391,23 @@ pub struct Change {
     pub service: String,
 }
 
-struct Row {
-    uid: Uuid,
-    id: i64,
-    namespace: String,
-    name: String,
-    service: String,
-    service_title: Option<String>,
-    created_at: jiff_sqlx::Timestamp,
-    object: Value,
-    gone: bool,
+/// The columns of a [`DeploymentRow`] as PostgreSQL has them.
+pub(crate) struct DeploymentTuple {
+    pub(crate) uid: Uuid,
+    pub(crate) id: i64,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) service: String,
+    pub(crate) service_title: Option<String>,
+    pub(crate) created_at: jiff_sqlx::Timestamp,
+    pub(crate) object: Value,
+    pub(crate) gone: bool,
 }
 
-impl From<Row> for DeploymentRow {
-    fn from(row: Row) -> Self {
-        let Row { uid, id, namespace, name, service, service_title, created_at, object, gone } = row;
+impl From<DeploymentTuple> for DeploymentRow {
+    fn from(row: DeploymentTuple) -> Self {
+        let DeploymentTuple { uid, id, namespace, name, service, service_title, created_at, object, gone } =
+            row;
         let created_at = created_at.to_jiff();
         Self { uid, id, namespace, name, service, service_title, created_at, object, gone }
     }

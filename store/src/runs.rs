@@ -80,7 +80,22 @@ pub struct Gap {
 }
 
 /// Store what is new of a report.
+///
+/// A crash of PostgreSQL may forget what it was told in its last half second, except the end of a run and
+/// what came before it: the runner keeps all it has until its pod ends, and is asked for it again.
 pub async fn record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {
+    match append(pool, report).await {
+        Ok(true) => {
+            return Ok(Recorded::Acked {
+                acked: report.events.last().map_or(0, |event| event.seq),
+                new: report.events.len(),
+                sealed: report.finished,
+            });
+        }
+        Ok(false) => {}
+        Err(error) if is_partition_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
     match try_record(pool, report).await {
         // Somebody dropped the partition of a day that is still reported for.
         Err(error) if is_partition_missing(&error) => {
@@ -90,6 +105,61 @@ pub async fn record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded>
         }
         result => result,
     }
+}
+
+/// Stores a report that follows the one before it, as nearly every one does: one statement, one round trip.
+/// False: it is another one, and nothing was stored.
+async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<bool> {
+    let (Some(first), Some(last)) = (report.events.first(), report.events.last()) else { return Ok(false) };
+    let first_line = report.events.iter().find_map(|event| match event.body {
+        Body::Output { first_line, .. } => Some(first_line),
+        Body::Json(_) => None,
+    });
+    let lines = match first_line {
+        Some(line) => match last_line(line.saturating_sub(1), &report.events) {
+            None => return Ok(false),
+            lines => lines,
+        },
+        None => None,
+    };
+    let chunks = if lines.is_some() { compress(&report.events).await? } else { Vec::new() };
+    let events = events::Columns::of(&report.events);
+    let output = output::Columns::of(chunks);
+    let stored = sqlx::query!(
+        r#"with run as (
+               update runs set acked = $5, lines = coalesce($6, lines), updated_at = now(),
+                   sealed_at = case when $7 then clock_timestamp() end
+               where uid = $1 and attempt = $2 and instance = $3 and acked = $4 and sealed_at is null
+                   and ($8::bigint is null or lines < $8)
+               returning uid, attempt, day
+           ), event as (
+               insert into run_events (day, uid, attempt, seq, at, body)
+               select run.day, run.uid, run.attempt, event.seq, event.at, event.body::jsonb
+               from run, unnest($9::bigint[], $10::timestamptz[], $11::text[]) as event (seq, at, body)
+           ), chunk as (
+               insert into run_output (day, uid, attempt, first_line, lines, content)
+               select run.day, run.uid, run.attempt, chunk.first_line, chunk.lines, chunk.content
+               from run, unnest($12::bigint[], $13::integer[], $14::bytea[]) as chunk (first_line, lines, content)
+           )
+           select pg_notify('runs', uid::text) as "notified: ()", set_config('synchronous_commit',
+               case when $7 then current_setting('synchronous_commit') else 'off' end, true) as durable
+           from run"#,
+        report.uid,
+        report.attempt,
+        report.instance,
+        first.seq - 1,
+        last.seq,
+        lines,
+        report.finished,
+        first_line,
+        &events.seqs,
+        &events.times as _,
+        &events.bodies,
+        &output.first_lines,
+        &output.lines,
+        &output.content
+    );
+    Ok(stored.fetch_optional(pool).await?.is_some())
 }
 
 async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {

@@ -27,6 +27,10 @@ pub struct Owner {
     pub name: String,
     /// May do everything with our objects.
     pub admin: bool,
+    /// As the organisation says.
+    pub groups: Vec<String>,
+    /// The password was chosen by somebody else.
+    pub must_change: bool,
     /// All tokens of one sign-in.
     pub family: Uuid,
 }
@@ -34,7 +38,8 @@ pub struct Owner {
 /// A browser has signed in.
 pub async fn start(pool: &PgPool, user_id: i64, family: Uuid, token: Token<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "with forgotten as (delete from sessions where user_id = $3 and expires_at < now())
+        "with forgotten as (delete from sessions where user_id = $3 and expires_at < now()),
+         noted as (update users set last_signed_in_at = now() where id = $3)
          insert into sessions (token_hash, family, user_id, expires_at) values ($1, $2, $3, $4)",
         token.hash,
         family,
@@ -56,7 +61,7 @@ pub async fn replace(
 ) -> sqlx::Result<Option<Owner>> {
     let mut tx = transaction::begin(pool).await?;
     let found = sqlx::query!(
-        r#"select s.family, s.user_id, s.replaced_at as "replaced_at: jiff_sqlx::Timestamp", u.name, u.admin,
+        r#"select s.family, s.user_id, s.replaced_at as "replaced_at: jiff_sqlx::Timestamp", u.name, u.admin, u.groups, u.must_change,
                s.expires_at > $2 and u.disabled_at is null as "counts!"
            from sessions s join users u on u.id = s.user_id
            where s.token_hash = $1 for update of s"#,
@@ -90,7 +95,8 @@ pub async fn replace(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(Some(Owner { name: found.name, admin: found.admin, family: found.family }))
+    let (name, groups) = (found.name, found.groups);
+    Ok(Some(Owner { name, admin: found.admin, groups, must_change: found.must_change, family: found.family }))
 }
 
 /// The browser that shows this token is signed out, with all of its tokens.

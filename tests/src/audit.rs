@@ -30,6 +30,8 @@ pub struct Use {
     pub name: String,
     /// HTTP status of the answer.
     pub code: u16,
+    /// When, RFC 3339 in UTC: texts that can be compared.
+    pub at: String,
     /// No role permitted it. (A namespace that goes away answers 403 as well.)
     pub forbidden: bool,
 }
@@ -55,6 +57,7 @@ impl Use {
 struct Line {
     verb: String,
     user: User,
+    request_received_timestamp: String,
     object_ref: Option<ObjectRef>,
     response_status: Status,
     annotations: BTreeMap<String, String>,
@@ -120,6 +123,7 @@ impl Audit {
                     namespace: object.namespace,
                     name: object.name,
                     code: line.response_status.code,
+                    at: line.request_received_timestamp,
                     forbidden: line.annotations.get(DECISION).is_some_and(|word| word == "forbid"),
                 })
             }));
@@ -148,6 +152,11 @@ impl fmt::Display for Grant {
 }
 
 impl Grant {
+    /// Whether it is a verb that no request has: it is asked about within others.
+    pub fn is_asked_within(&self) -> bool {
+        self.verb == "bind"
+    }
+
     /// Whether it permits this request.
     pub fn permits(&self, used: &Use) -> bool {
         self.verb == used.verb
@@ -165,6 +174,14 @@ pub async fn grants(client: &Client, account: &str) -> Result<BTreeSet<Grant>> {
     let mut grants = expand(&everywhere, None);
     grants.extend(expand(&at_home.unwrap_or_default(), Some(&installation())));
     Ok(grants)
+}
+
+/// When these roles were last changed, RFC 3339 in UTC: what was refused before is of an earlier version.
+pub async fn changed_at(client: &Client, account: &str) -> Result<String> {
+    let everywhere = Api::<ClusterRole>::all(client.clone()).get(account).await?.metadata;
+    let at_home = Api::<Role>::namespaced(client.clone(), &installation()).get(account).await?.metadata;
+    let fields = [everywhere, at_home].into_iter().flat_map(|meta| meta.managed_fields.unwrap_or_default());
+    Ok(fields.filter_map(|field| Some(field.time?.0.to_string())).max().unwrap_or_default())
 }
 
 fn expand(rules: &[PolicyRule], namespace: Option<&str>) -> BTreeSet<Grant> {

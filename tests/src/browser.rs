@@ -35,8 +35,23 @@ impl Browser {
 
     /// At this address.
     pub async fn at(base: &str) -> Result<Self> {
+        Self::signed_in(base, &env("FASTDEPLOY_USER")?, &env("FASTDEPLOY_PASSWORD")?).await
+    }
+
+    /// At the page of `make env`, as somebody else.
+    pub async fn of(name: &str, password: &str) -> Result<Self> {
+        Self::signed_in(&env("FASTDEPLOY_URL")?, name, password).await
+    }
+
+    /// A program with this token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    async fn signed_in(base: &str, name: &str, password: &str) -> Result<Self> {
         let mut browser = Self { http: client(base)?, base: base.to_owned(), token: String::new() };
-        let who = json!({"name": env("FASTDEPLOY_USER")?, "password": env("FASTDEPLOY_PASSWORD")?});
+        let who = json!({"name": name, "password": password});
         let session = browser.ask("POST", "/session", Some(&who)).await?;
         session["token"].as_str().context("no token")?.clone_into(&mut browser.token);
         Ok(browser)

@@ -56,5 +56,6 @@ pub fn broken(services: &Watched<crds::Service>, deployments: &Watched<crds::Dep
     let mut broken = services.broken();
     broken.extend(deployments.broken());
     broken.extend(rules::repeated_numbers(&deployments.ever()));
+    broken.extend(rules::at_once(&deployments.ever()));
     broken
 }

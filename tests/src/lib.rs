@@ -4,14 +4,22 @@
 
 pub mod audit;
 pub mod browser;
+pub mod database;
 mod dump;
+pub mod edits;
 pub mod expect;
 pub mod kubectl;
 mod looks;
 pub mod manifest;
 pub mod node;
 pub mod operators;
+mod orphans;
+pub mod pods;
+#[cfg(test)]
+mod proof;
+pub mod receiver;
 pub mod reports;
+pub mod repository;
 mod rules;
 pub mod servers;
 mod story;
@@ -20,7 +28,7 @@ mod waits;
 mod watched;
 mod writes;
 
-pub use anyhow::{Context, Result, bail, ensure};
+pub use anyhow::{Context, Result, anyhow, bail, ensure};
 pub use expect::{holds, same};
 pub use manifest::{deployment, service};
 pub use rules::Ruled;

@@ -2,17 +2,24 @@
 
 use anyhow::{Context, Result, ensure};
 use crds::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt;
 use protocol::{
     event::{Event, Kind},
     fold::Fold,
+    pod,
 };
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    time::Duration,
+};
 
 use store::{PgPool, mirror::Known};
 
-use crate::{Story, kubectl, same};
+use crate::{Story, kubectl, node::Node, same};
+
+const RUNNER: &str = "fastdeploy-runner";
 
 /// PostgreSQL, as `make env` says.
 pub async fn database() -> Result<PgPool> {
@@ -63,6 +70,34 @@ pub async fn arrived(story: &Story, run: &Deployment, attempt: u32) -> Result<Ar
         "expected status.run.result to be the final report {verdict:?}, saw {result:?}"
     );
     Ok(Arrived { events, lines: output.lines })
+}
+
+/// What a run's callback wrote, as the runner numbered it in its pod: kept open, so that it can be read
+/// when the pod is gone.
+pub struct Written(File);
+
+impl Written {
+    /// Of a run that is at work.
+    pub async fn of(story: &Story, node: &Node, run: &str) -> Result<Self> {
+        let pod = story.pod_of(run, "at work", |pod| node.is_at_work(pod, RUNNER)).await?;
+        Ok(Self(node.open_in_pod(&pod, RUNNER, &format!("{}/{}", pod::SPOOL_DIR, pod::SPOOL_FILE))?))
+    }
+
+    /// It is what has arrived: each event and each line, in order.
+    pub fn is(self, arrived: &Arrived) -> Result<()> {
+        let (mut events, mut lines) = (Vec::new(), Vec::new());
+        for line in BufReader::new(self.0).lines() {
+            let mut event: Event = serde_json::from_str(&line?)?;
+            // PostgreSQL knows microseconds.
+            event.at = Timestamp::from_microsecond(event.at.as_microsecond())?;
+            match event.kind {
+                Kind::Output { text, .. } => lines.extend(text.split('\n').map(str::to_owned)),
+                _ => events.push(event),
+            }
+        }
+        same("events that the callback wrote", arrived.events.clone(), events)?;
+        same("lines that Ansible wrote", arrived.lines.clone(), lines)
+    }
 }
 
 /// The whole of a run.

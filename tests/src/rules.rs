@@ -32,8 +32,8 @@ impl Ruled for Service {
         if status.last_number < before.last_number {
             broken.push(format!("lastNumber fell from {:?} to {:?}", before.last_number, status.last_number));
         }
-        let live = |number: Option<&crds::service::Live>| number.map(|live| live.number);
-        if live(status.live.as_ref()) < live(before.live.as_ref()) {
+        let since = |live: Option<&crds::service::Live>| live.map(|live| live.since);
+        if since(status.live.as_ref()) < since(before.live.as_ref()) {
             broken.push(format!("live went back from {:?} to {:?}", before.live, status.live));
         }
         broken
@@ -80,4 +80,42 @@ pub fn repeated_numbers(all: &[Deployment]) -> Vec<String> {
             Some(format!("#{number} was given to both {other} and {}", run.name_any()))
         })
         .collect()
+}
+
+/// Runs of one Service that were on at the same time. `all`: every Deployment that was ever seen.
+pub fn at_once(all: &[Deployment]) -> Vec<String> {
+    let mut spans: Vec<_> = all
+        .iter()
+        .filter_map(|run| {
+            let status = run.status.as_ref()?;
+            let began = status.run.as_ref()?.claimed_at;
+            let ended = status.finished_at.unwrap_or(began);
+            Some((run.spec.service.clone(), began, ended, run.name_any()))
+        })
+        .collect();
+    spans.sort();
+    let pairs = spans.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2);
+    pairs.map(|pair| format!("{} and {} of {} ran at once", pair[0].3, pair[1].3, pair[0].0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(name: &str, claimed: &str, finished: &str) -> Deployment {
+        let at = |time: &str| format!("2026-11-26T12:{time}Z");
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"service": "blog"}, "status": {"finishedAt": at(finished), "run":
+                {"attempt": 1, "instance": "i", "podUid": "p", "claimedAt": at(claimed)}},
+        }))
+        .expect("a Deployment")
+    }
+
+    #[test]
+    fn runs_that_overlap_are_noticed() {
+        let (a, b) = (run("a", "00:00", "00:10"), run("b", "00:10", "00:20"));
+        assert_eq!(at_once(&[b.clone(), a.clone()]), Vec::<String>::new());
+        assert_eq!(at_once(&[b, run("c", "00:15", "00:16"), a]), ["b and c of blog ran at once"]);
+    }
 }

@@ -132,7 +132,7 @@ async fn make(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn apply(client: &Client, manifest: &Manifest) -> Result<()> {
+pub(crate) async fn apply(client: &Client, manifest: &Manifest) -> Result<()> {
     let resource = manifest.resource();
     let api: Api<kube::api::DynamicObject> = if resource.kind == "Namespace" {
         Api::all_with(client.clone(), &resource)
@@ -161,7 +161,7 @@ async fn stateful_set(client: &Client) -> Result<Manifest> {
 }
 
 /// The image of this build, or that of the sample on this cluster.
-async fn image(client: &Client) -> Result<String> {
+pub(crate) async fn image(client: &Client) -> Result<String> {
     if let Ok(image) = std::env::var("FASTDEPLOY_TARGET_IMAGE") {
         return Ok(image);
     }

@@ -18,7 +18,7 @@ use kube::{
 use serde_json::json;
 use tokio::sync::{RwLock, Semaphore};
 
-use crate::{dump, watched::Watched};
+use crate::{dump, orphans, watched::Watched};
 
 const WHOLE_STORY: Duration = Duration::from_mins(8);
 /// Runs of Ansible at a time that leave the timings of others alone.
@@ -67,22 +67,31 @@ impl Story {
     pub async fn tell(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
         let _shared = SHARED.read().await;
         let _room = ROOM.acquire().await.context("never closed")?;
-        Self::told(name, story).await
+        Self::told(name, WHOLE_STORY, story).await
     }
 
     /// Tells a story that breaks what others need, alone.
     pub async fn tell_alone(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
-        let _alone = SHARED.write().await;
-        Self::told(name, story).await
+        Self::tell_alone_within(WHOLE_STORY, name, story).await
     }
 
-    async fn told(name: &str, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
+    /// Tells a long story that breaks what others need, alone.
+    pub async fn tell_alone_within(
+        limit: Duration,
+        name: &str,
+        story: impl AsyncFnOnce(&Self) -> Result<()>,
+    ) -> Outcome {
+        let _alone = SHARED.write().await;
+        Self::told(name, limit, story).await
+    }
+
+    async fn told(name: &str, limit: Duration, story: impl AsyncFnOnce(&Self) -> Result<()>) -> Outcome {
         let began = Instant::now();
         let told = Self::begin(name).await?;
-        let whole = AssertUnwindSafe(tokio::time::timeout(WHOLE_STORY, story(&told))).catch_unwind();
+        let whole = AssertUnwindSafe(tokio::time::timeout(limit, Box::pin(story(&told)))).catch_unwind();
         let outcome = match whole.await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(anyhow!("expected the story to end within {WHOLE_STORY:?}; it has not")),
+            Ok(Err(_)) => Err(anyhow!("expected the story to end within {limit:?}; it has not")),
             Err(_) => Err(anyhow!("the story panicked, see above")),
         };
         let outcome = outcome.and_then(|()| {
@@ -90,6 +99,13 @@ impl Story {
             ensure!(broken.is_empty(), "states were seen that must never be:\n  {}", broken.join("\n  "));
             Ok(())
         });
+        let outcome = match outcome {
+            Ok(()) => orphans::left_over(&told.client, &told.namespace).await.and_then(|left| {
+                ensure!(left.is_empty(), "this is left over:\n  {}", left.join("\n  "));
+                Ok(())
+            }),
+            failed => failed,
+        };
         if outcome.is_err() {
             eprintln!("{}", dump::dump(&told.client, &told.namespace, &told.pods).await);
         }

@@ -37,8 +37,14 @@ impl Program {
         Api::namespaced(self.client.clone(), &installation())
     }
 
-    /// Its pods.
+    /// Its pods, but for those that are being taken away.
     pub async fn pods(&self) -> Result<Vec<Pod>> {
+        let mut pods = self.all_pods().await?;
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        Ok(pods)
+    }
+
+    async fn all_pods(&self) -> Result<Vec<Pod>> {
         let selector = format!("app.kubernetes.io/component={}", self.component);
         let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
         Ok(api.list(&ListParams::default().labels(&selector)).await?.items)
@@ -52,7 +58,7 @@ impl Program {
             return self.ready().await;
         }
         let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
-        for pod in self.pods().await? {
+        for pod in self.all_pods().await? {
             let uid = pod.metadata.uid.unwrap_or_default();
             let name = pod.metadata.name.unwrap_or_default();
             let gone = await_condition(api.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
@@ -70,6 +76,9 @@ impl Program {
                 let status = d.status.clone().unwrap_or_default();
                 status.observed_generation == d.metadata.generation
                     && status.ready_replicas.unwrap_or(0) == wanted
+                    // Not one of before.
+                    && status.updated_replicas.unwrap_or(0) == wanted
+                    && status.replicas.unwrap_or(0) == wanted
             })
         };
         let name = self.name();
@@ -77,6 +86,14 @@ impl Program {
         let late = || format!("expected {name} to be ready within a minute");
         tokio::time::timeout(Duration::from_mins(1), waited).await.with_context(late)??;
         Ok(())
+    }
+
+    /// Sets a variable of its environment, or takes it away, and waits until it is at work again.
+    pub async fn set(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let variable = value.map_or_else(|| format!("{name}-"), |value| format!("{name}={value}"));
+        let deployment = format!("deployment/{}", self.name());
+        kubectl::run(&["--namespace", &installation(), "set", "env", &deployment, &variable]).await?;
+        self.ready().await
     }
 
     /// The environment that the chart gives to it.

@@ -2,8 +2,9 @@ import './assets/style.css'
 import { createPinia } from 'pinia'
 import { createApp } from 'vue'
 import App from './App.vue'
-import { i18n } from './i18n'
+import { i18n, preferred, use } from './i18n'
 import { router } from './router'
 
-document.documentElement.lang = i18n.global.locale.value
-createApp(App).use(createPinia()).use(i18n).use(router).mount('#app')
+const app = createApp(App).use(createPinia()).use(i18n).use(router)
+// The sentences come while the router asks who this is.
+void use(preferred()).then(() => app.mount('#app'))

@@ -16,6 +16,9 @@ const router = createRouter({
   history: createMemoryHistory(),
   routes: [
     { path: '/', name: 'home', component: {} },
+    { path: '/activity', name: 'activity', component: {} },
+    { path: '/approvals', name: 'approvals', component: {} },
+    { path: '/back/:namespace/:name', name: 'goback', component: {} },
     { path: '/services/:namespace/:name', name: 'service', component: {} },
     { path: '/deployments/:uid', name: 'deployment', component: {} },
   ],
@@ -39,18 +42,18 @@ test('what the server refuses is said at its field, and a new try is a new deed'
   await flushPromises()
   expect(dialog.find('.error').text()).toBe('`v9` is not there')
   expect(document.activeElement?.getAttribute('aria-invalid')).toBe('true')
-  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], may: { cancel: true } })
+  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
   await dialog.find('form').trigger('submit')
   await flushPromises()
   expect(dialog.emitted('started')).toEqual([[run()]])
-  expect(start.mock.calls[0]?.[2]).toEqual({ inputs: { version: 'v9' } })
+  expect(start.mock.calls[0]?.[2]).toEqual({ mode: 'Apply', inputs: { version: 'v9' } })
   expect(start.mock.calls[0]?.[3]).not.toBe(start.mock.calls[1]?.[3])
 })
 
 test('an answer that got lost is asked for again by the same key: nothing starts twice', async () => {
   vi.useFakeTimers()
   const start = vi.spyOn(api, 'start').mockReset().mockRejectedValueOnce(new Refused(0, 'Unreachable', ''))
-  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], may: { cancel: true } })
+  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
   const dialog = mount(DeployDialog, { props: { service: service() }, global, attachTo: document.body })
   await dialog.find('form').trigger('submit')
   await vi.advanceTimersByTimeAsync(400)
@@ -112,6 +115,7 @@ test('a failure says what happened, whose it is and what to do', () => {
 test('a card shows a run as soon as it is on, and the way to it', () => {
   const active = run({ progress: { done: 2, total: 4 }, step: 'Install' })
   const card = mount(ServiceCard, { props: { service: service({ state: 'Updating', active }), now: 0 }, global })
+  expect(card.find('.card__meta').text()).toBe('Last by anna')
   expect(card.text()).toContain('anna is updating it: Install')
   expect(card.find('[role=progressbar]').attributes('aria-valuenow')).toBe('50')
   expect(card.find('.btn').attributes('href')).toBe('/deployments/d1')

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import type { RunEvent } from '@/api/messages'
 import { foldFrom, progress, servers, shown, take } from '@/lib/fold'
 
-// The events of protocol/src/fold.rs: both must come to the same.
 const at = '2026-11-24T08:00:00Z'
 const events: RunEvent[] = [
   { seq: 1, at, kind: 'plan', steps: [{ key: 'a:1#1', name: 'A' }, { key: 'a:2#1', name: 'B' }, { key: 'a:9#1', name: 'H', conditional: true }] },
@@ -28,13 +29,28 @@ test('steps stand in planned order, and what was not planned where it began', ()
   expect(servers(fold.steps)).toEqual(['w1', 'w2'])
 })
 
+interface Vector {
+  name: string
+  events: RunEvent[]
+  expected: { steps: unknown[]; done: number; total: number; current: string | null; lastBegun: string | null }
+}
+// Those of protocol/src/fold.rs: both come to the same.
+const vectors = JSON.parse(readFileSync(resolve(process.cwd(), '../protocol/vectors/fold.json'), 'utf8')) as Vector[]
+
+test.each(vectors)('as the server folds: $name', ({ events, expected }) => {
+  const fold = foldFrom(1, 0, [])
+  take(fold, 1, events)
+  const { done, total, current } = progress(fold.steps)
+  expect({ steps: fold.steps, done, total, current: current?.key ?? null, lastBegun: fold.lastBegun ?? null }).toEqual(expected)
+})
+
 test('events that come again change nothing, wherever the server had folded to', () => {
   const whole = foldFrom(1, 0, [])
   take(whole, 1, events)
   for (let known = 0; known <= events.length; known++) {
     const server = foldFrom(1, 0, [])
     take(server, 1, events.slice(0, known))
-    const page = foldFrom(1, server.seq, server.steps)
+    const page = foldFrom(1, server.seq, server.steps, server.lastBegun)
     take(page, 1, events)
     take(page, 1, events)
     expect(page).toEqual(whole)

@@ -10,10 +10,10 @@ export function service(change: Partial<Service> = {}): Service {
 export function run(change: Partial<Deployment> = {}): Deployment {
   return {
     uid: 'd1', id: 1, namespace: 'team', name: 'blog-1', service: 'blog', serviceTitle: 'Blog', phase: 'Running', message: '',
-    requestedBy: { name: 'anna', via: 'Dashboard' }, createdAt: '2026-11-24T08:00:00Z', inputs: {}, outputs: {}, gone: false, ...change,
+    requestedBy: { name: 'anna', via: 'Dashboard' }, createdAt: '2026-11-24T08:00:00Z', mode: 'Apply', inputs: {}, outputs: {}, gone: false, ...change,
   }
 }
 
 export function step(change: Partial<Step> = {}): Step {
-  return { key: 'a:1#1', name: 'One', section: '', state: 'Pending', conditional: false, ok: 0, changed: 0, message: '', hosts: [], ...change }
+  return { key: 'a:1#1', name: 'One', section: '', state: 'Pending', conditional: false, ok: 0, changed: 0, failed: 0, skipped: 0, message: '', hosts: [], ...change }
 }

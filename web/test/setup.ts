@@ -1,5 +1,8 @@
 import { createPinia, setActivePinia } from 'pinia'
 import { beforeEach, vi } from 'vitest'
+import { use } from '@/i18n'
+
+await use('en')
 
 beforeEach(() => {
   setActivePinia(createPinia())

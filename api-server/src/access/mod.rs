@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crds::names::GROUP;
 use moka::future::Cache;
+use store::PgPool;
 use store::read::{Namespaces, Snapshot};
 
 use crate::api::cluster::Cluster;
 use crate::api::problem::Problem;
-use crate::people::Person;
+use crate::people::{Person, Scope};
 
 /// How long an answer counts, if nobody says that roles have changed.
 const REMEMBERED: Duration = Duration::from_mins(1);
@@ -25,7 +26,7 @@ const ANSWERS: u64 = 50_000;
 pub struct Ask {
     /// `get`, `list`, `deploy`, `cancel`.
     pub verb: &'static str,
-    /// `services` or `deployments`, of our group.
+    /// `services` or `deployments`, of our group; another group stands behind a dot.
     pub resource: &'static str,
     /// None: every namespace.
     pub namespace: Option<String>,
@@ -38,22 +39,24 @@ pub struct Ask {
 pub struct Subject {
     /// `fastdeploy:anna`.
     pub user: String,
-    /// `fastdeploy:users`, and of administrators `fastdeploy:admins`.
-    pub groups: Vec<&'static str>,
+    /// `fastdeploy:users`, of administrators `fastdeploy:admins`, and what the organisation says.
+    pub groups: Vec<String>,
 }
 
 /// Answers, remembered.
 #[derive(Clone)]
 pub struct Access {
     cluster: Arc<dyn Cluster>,
+    /// Knows of which Service a Deployment is.
+    pool: Option<PgPool>,
     known: Cache<(Subject, Ask), bool>,
 }
 
 impl Access {
     /// Asks this cluster.
-    pub fn new(cluster: Arc<dyn Cluster>) -> Self {
+    pub fn new(cluster: Arc<dyn Cluster>, pool: Option<PgPool>) -> Self {
         let known = Cache::builder().max_capacity(ANSWERS).time_to_live(REMEMBERED).build();
-        Self { cluster, known }
+        Self { cluster, pool, known }
     }
 
     /// A role has changed.
@@ -69,6 +72,9 @@ impl Access {
         resource: &'static str,
         (namespace, name): (&str, &str),
     ) -> Result<bool, Problem> {
+        if let Some(scope) = &who.scope {
+            return self.within(scope, verb, resource, (namespace, name)).await;
+        }
         let everywhere = Ask { verb, resource, namespace: None, name: None };
         let here = Ask { namespace: Some(namespace.to_owned()), ..everywhere.clone() };
         let this = Ask { name: Some(name.to_owned()), ..here.clone() };
@@ -78,6 +84,58 @@ impl Access {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a token for programs may: what it is for, and nothing besides.
+    async fn within(
+        &self,
+        scope: &Scope,
+        verb: &str,
+        resource: &str,
+        (namespace, name): (&str, &str),
+    ) -> Result<bool, Problem> {
+        if scope.namespace != namespace || !(verb == "get" || scope.verbs.iter().any(|may| may == verb)) {
+            return Ok(false);
+        }
+        match resource {
+            "services" => Ok(scope.service == name),
+            "deployments" => {
+                let Some(pool) = &self.pool else { return Ok(false) };
+                let of = store::tokens::service_of(pool, namespace, name).await?;
+                Ok(of.as_deref() == Some(scope.service.as_str()))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether somebody may do this with what belongs to no namespace, or everywhere.
+    pub async fn may_everywhere(
+        &self,
+        who: &Person,
+        verb: &'static str,
+        resource: &'static str,
+    ) -> Result<bool, Problem> {
+        if who.scope.is_some() {
+            return Ok(false);
+        }
+        self.answer(who, Ask { verb, resource, namespace: None, name: None }).await
+    }
+
+    /// The same, as a refusal in words.
+    pub async fn must_everywhere(
+        &self,
+        who: &Person,
+        verb: &'static str,
+        resource: &'static str,
+    ) -> Result<(), Problem> {
+        if self.may_everywhere(who, verb, resource).await? {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!(
+            "You may not do this. It takes the verb \"{verb}\" on {}, for the whole cluster (ClusterRole fastdeploy-admin \
+             has it); somebody who looks after the cluster can give it to you.",
+            full(resource)
+        )))
     }
 
     /// The same, as a refusal in words.
@@ -93,13 +151,22 @@ impl Access {
         }
         let (namespace, name) = of;
         Err(Problem::forbidden(format!(
-            "You may not do this to {name}. It takes the verb \"{verb}\" on {resource}.{GROUP} in the namespace \
-             {namespace} (ClusterRole fastdeploy-deployer has it); somebody who looks after the cluster can give it to you."
+            "You may not do this to {name}. It takes the verb \"{verb}\" on {} in the namespace {namespace} ({}); \
+             somebody who looks after the cluster can give it to you.",
+            full(resource),
+            if who.scope.is_some() {
+                "this token was made for other things"
+            } else {
+                "ClusterRole fastdeploy-deployer has it"
+            }
         )))
     }
 
     /// Where somebody may see all Services.
     pub async fn namespaces(&self, who: &Person, snapshot: &mut Snapshot) -> Result<Namespaces, Problem> {
+        if who.scope.is_some() {
+            return Ok(Namespaces::Only(Vec::new()));
+        }
         if self.answer(who, list(None)).await? {
             return Ok(Namespaces::All);
         }
@@ -114,6 +181,9 @@ impl Access {
 
     /// Whether somebody may see all Services of this namespace.
     pub async fn sees(&self, who: &Person, namespace: &str) -> Result<bool, Problem> {
+        if who.scope.is_some() {
+            return Ok(false);
+        }
         Ok(self.answer(who, list(None)).await? || self.answer(who, list(Some(namespace))).await?)
     }
 
@@ -130,6 +200,11 @@ impl Access {
             Problem::unavailable("Kubernetes does not answer, try again in a moment.", error)
         })
     }
+}
+
+/// With its group.
+fn full(resource: &str) -> String {
+    if resource.contains('.') { resource.to_owned() } else { format!("{resource}.{GROUP}") }
 }
 
 fn list(namespace: Option<&str>) -> Ask {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use crds::deployment::{Cancel, Deployment};
+use crds::deployment::{Approval, Cancel, Deployment};
 use crds::names::{API_SERVER, GROUP};
 use crds::service::Service;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::json;
 
+use super::problem::FieldError;
 use crate::access::{Ask, Subject};
 use crate::claim::cluster::{Answer, Unavailable};
 
@@ -35,6 +37,51 @@ pub trait Cluster: Send + Sync + 'static {
         deployment: &'a Deployment,
         how: Cancel,
     ) -> BoxFuture<'a, Answer<Option<Deployment>>>;
+    /// Writes `spec.approval`.
+    fn decide<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        approval: &'a Approval,
+    ) -> BoxFuture<'a, Answer<Decided>>;
+}
+
+/// What became of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decided {
+    /// It is written.
+    Written(Box<Deployment>),
+    /// The Deployment is there no longer.
+    Gone,
+    /// Kubernetes says no.
+    Refused(Refusal),
+}
+
+/// How Kubernetes says no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In a sentence.
+    pub message: String,
+    /// Field by field, as far as it says so.
+    pub errors: Vec<FieldError>,
+}
+
+impl Refusal {
+    /// A rule of the custom resource, an admission policy, a quota: its sentences are for people.
+    fn of(status: &Status) -> Self {
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let errors = causes.filter(|cause| !cause.message.is_empty()).map(|cause| FieldError {
+            // People know the fields of the API, and those are the ones of the spec.
+            field: cause
+                .field
+                .strip_prefix("spec.")
+                .unwrap_or(&cause.field)
+                .trim_start_matches('<')
+                .trim_end_matches('>')
+                .to_owned(),
+            message: cause.message.clone(),
+        });
+        Self { message: status.message.clone(), errors: errors.collect() }
+    }
 }
 
 /// What became of a creation.
@@ -44,8 +91,8 @@ pub enum Created {
     New(Box<Deployment>),
     /// One of that name was there.
     Exists,
-    /// Kubernetes says no, in a sentence.
-    Refused(String),
+    /// Kubernetes says no.
+    Refused(Refusal),
 }
 
 /// The real one.
@@ -73,9 +120,10 @@ const fn failed(what: &'static str) -> impl Fn(kube::Error) -> Unavailable {
 impl Cluster for Kubernetes {
     fn allowed<'a>(&'a self, who: &'a Subject, ask: &'a Ask) -> BoxFuture<'a, Answer<bool>> {
         Box::pin(async move {
+            let (resource, group) = ask.resource.split_once('.').unwrap_or((ask.resource, GROUP));
             let attributes = ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some(ask.resource.to_owned()),
+                group: Some(group.to_owned()),
+                resource: Some(resource.to_owned()),
                 verb: Some(ask.verb.to_owned()),
                 namespace: ask.namespace.clone(),
                 name: ask.name.clone(),
@@ -83,7 +131,7 @@ impl Cluster for Kubernetes {
             };
             let spec = SubjectAccessReviewSpec {
                 user: Some(who.user.clone()),
-                groups: Some(who.groups.iter().map(ToString::to_string).collect()),
+                groups: Some(who.groups.clone()),
                 resource_attributes: Some(attributes),
                 ..SubjectAccessReviewSpec::default()
             };
@@ -120,9 +168,8 @@ impl Cluster for Kubernetes {
             match self.api(namespace).create(&params, deployment).await {
                 Ok(made) => Ok(Created::New(Box::new(made))),
                 Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Created::Exists),
-                // A rule of the custom resource, an admission policy, a quota: its sentence is for people.
                 Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 422) => {
-                    Ok(Created::Refused(status.message.clone()))
+                    Ok(Created::Refused(Refusal::of(&status)))
                 }
                 Err(source) => Err(Unavailable { what: "make the Deployment", source }),
             }
@@ -150,6 +197,27 @@ impl Cluster for Kubernetes {
                 Ok(written) => Ok(Some(written)),
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(None),
                 Err(source) => Err(Unavailable { what: "stop the Deployment", source }),
+            }
+        })
+    }
+    fn decide<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        approval: &'a Approval,
+    ) -> BoxFuture<'a, Answer<Decided>> {
+        Box::pin(async move {
+            let metadata = &deployment.metadata;
+            let namespace = metadata.namespace.as_deref().unwrap_or_default();
+            let patch = json!({ "metadata": { "uid": metadata.uid }, "spec": { "approval": approval } });
+            let params = PatchParams { field_manager: Some(API_SERVER.to_owned()), ..PatchParams::default() };
+            let name = metadata.name.as_deref().unwrap_or_default();
+            match self.api(namespace).patch(name, &params, &Patch::Merge(patch)).await {
+                Ok(written) => Ok(Decided::Written(Box::new(written))),
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Decided::Gone),
+                Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
+                    Ok(Decided::Refused(Refusal::of(&status)))
+                }
+                Err(source) => Err(Unavailable { what: "write the decision", source }),
             }
         })
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use crds::deployment::Cancel;
+use crds::deployment::{Approval, Cancel};
 use crds::{Deployment, Service};
 use futures::future::BoxFuture;
 use kube::ResourceExt;
@@ -18,7 +18,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::App;
-use super::cluster::{Cluster, Created};
+use super::cluster::{Cluster, Created, Decided, Refusal};
+use super::problem::FieldError;
 use crate::access::{Ask, Subject};
 use crate::claim::cluster::{Answer, Unavailable};
 use crate::claim::fake::NOW;
@@ -69,9 +70,9 @@ impl Cluster for Fake {
     fn allowed<'a>(&'a self, who: &'a Subject, ask: &'a Ask) -> BoxFuture<'a, Answer<bool>> {
         self.answer(|world| {
             world.asked += 1;
-            let is = |wanted: &str, found: Option<&str>| wanted == found.unwrap_or("*");
+            let is = |wanted: &str, found: Option<&str>| wanted == "*" || Some(wanted) == found;
             world.grants.iter().any(|[user, verb, resource, namespace, name]| {
-                (format!("fastdeploy:{user}") == who.user || who.groups.contains(&user.as_str()))
+                (format!("fastdeploy:{user}") == who.user || who.groups.contains(user))
                     && verb == ask.verb
                     && resource == ask.resource
                     && is(namespace, ask.namespace.as_deref())
@@ -117,6 +118,25 @@ impl Cluster for Fake {
             Some(there.clone())
         })
     }
+
+    fn decide<'a>(
+        &'a self,
+        deployment: &'a Deployment,
+        approval: &'a Approval,
+    ) -> BoxFuture<'a, Answer<Decided>> {
+        self.answer(|world| {
+            let Some(there) = world.deployments.get_mut(&deployment.name_any()) else { return Decided::Gone };
+            if there.spec.approval.is_some() {
+                let message = "approval: what was decided stays".to_owned();
+                let errors = vec![FieldError { field: "approval".into(), message: message.clone() }];
+                return Decided::Refused(Refusal { message, errors });
+            }
+            there.spec.approval = Some(approval.clone());
+            let version: u64 = there.resource_version().unwrap_or_default().parse().unwrap_or(0);
+            there.metadata.resource_version = Some((version + 1).to_string());
+            Decided::Written(Box::new(there.clone()))
+        })
+    }
 }
 
 /// The API on this database, without a page.
@@ -134,6 +154,12 @@ impl Site {
         let app = App::new(Arc::new(fake.clone()), key.clone(), || NOW, Some(pool.clone()), true);
         let router = router::people(app.clone(), None);
         Self { app, fake, pool: pool.clone(), key, router }
+    }
+
+    /// With roles of its own.
+    pub(crate) fn with_roles(&mut self, roles: Arc<dyn crate::people::bindings::Bindings>) {
+        self.app.people.roles = Some(roles);
+        self.router = router::people(self.app.clone(), None);
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -156,6 +182,16 @@ impl Site {
         let request = request.header("authorization", format!("Bearer {}", self.token(who)));
         let (status, _, body) = self.send(request.body(Body::empty()).unwrap()).await;
         (status.as_u16(), body)
+    }
+
+    /// The body as it came.
+    pub(crate) async fn text(&self, who: &str, path: &str) -> (u16, HeaderMap, String) {
+        let request = Request::get(format!("/api/v1{path}"));
+        let request = request.header("authorization", format!("Bearer {}", self.token(who)));
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 64 << 20).await.unwrap();
+        (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
     pub(crate) async fn post(&self, who: &str, path: &str, key: Option<&str>, body: &Value) -> (u16, Value) {
@@ -195,12 +231,24 @@ impl Site {
 
     /// A Deployment, in the cluster and in the mirror.
     pub(crate) async fn deployment(&self, service: &str, n: u128, status: Value) -> Uuid {
+        self.run(("team", service), n, json!({}), status).await
+    }
+
+    /// The same, with more in its spec, in any namespace.
+    pub(crate) async fn run(
+        &self,
+        (namespace, service): (&str, &str),
+        n: u128,
+        mut spec: Value,
+        status: Value,
+    ) -> Uuid {
         let uid = Uuid::from_u128(n);
+        spec["service"] = json!(service);
         let deployment: Deployment = serde_json::from_value(json!({
             "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment",
-            "metadata": {"name": format!("{service}-{n}"), "namespace": "team", "uid": uid,
+            "metadata": {"name": format!("{service}-{n}"), "namespace": namespace, "uid": uid,
                 "resourceVersion": (100 + n).to_string(), "creationTimestamp": format!("2027-01-15T08:00:{n:02}Z")},
-            "spec": {"service": service}, "status": status,
+            "spec": spec, "status": status,
         }))
         .unwrap();
         self.fake.world().deployments.insert(deployment.name_any(), deployment.clone());

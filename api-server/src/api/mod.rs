@@ -1,17 +1,23 @@
 //! `/api/v1`: what people and their programs ask for. Reads come from PostgreSQL, writes become
 //! custom resources.
 
+pub mod activity;
 pub mod cluster;
+pub mod compare;
+pub mod decisions;
 pub mod deployments;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod form;
 pub mod openapi;
 pub mod output;
 pub mod problem;
 pub mod services;
+pub mod start;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod view;
+pub mod wait;
 
 use std::sync::Arc;
 
@@ -30,6 +36,7 @@ use crate::access::Access;
 use crate::identity::key::SigningKey;
 use crate::live::Hub;
 use crate::people::password::Passwords;
+use crate::people::shared::Shared;
 
 /// Largest body of a request, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -51,6 +58,10 @@ pub struct App {
     pub secure: bool,
     /// Live updates.
     pub hub: Hub,
+    /// Where traces go.
+    pub traces: telemetry::Traces,
+    /// What only people's handlers need.
+    pub people: Shared,
     pool: Option<PgPool>,
 }
 
@@ -63,9 +74,11 @@ impl App {
         pool: Option<PgPool>,
         secure: bool,
     ) -> Self {
-        let access = Access::new(Arc::clone(&cluster));
+        let access = Access::new(Arc::clone(&cluster), pool.clone());
         let hub = Hub::new(pool.clone());
-        Self { cluster, access, key, clock, passwords: Passwords::default(), secure, hub, pool }
+        let (passwords, traces) = (Passwords::default(), telemetry::Traces::default());
+        let people = Shared::new(pool.clone());
+        Self { cluster, access, key, clock, passwords, secure, hub, traces, people, pool }
     }
 
     /// The database, if one is configured.
@@ -127,7 +140,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 }
 
 /// A number from the query, within bounds.
-fn bounded(name: &str, value: Option<i64>, default: i64, max: i64) -> Result<i64, Problem> {
+pub(crate) fn bounded(name: &str, value: Option<i64>, default: i64, max: i64) -> Result<i64, Problem> {
     match value {
         None => Ok(default),
         Some(value) if (1..=max).contains(&value) => Ok(value),

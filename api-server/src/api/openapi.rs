@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{deployments, output, problem, services};
-use crate::people::session;
+use super::{activity, compare, decisions, deployments, form, output, problem, services, start, wait};
+use crate::people::{account, deliveries, roles, session, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,8 +15,12 @@ use crate::people::session;
     ),
     servers((url = "/api/v1")),
     paths(
-        session::sign_in, session::refresh, session::sign_out, services::list, services::one, deployments::list,
-        deployments::start, deployments::one, deployments::cancel, output::read,
+        session::sign_in, session::refresh, session::sign_out, account::read, account::change_password, users::list,
+        users::create, users::change, users::delete, users::reset_password, roles::list, roles::bind, roles::unbind,
+        tokens::list, tokens::create, tokens::revoke, deliveries::list, deliveries::retry, services::list, services::one,
+        deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
+        start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,
+        output::search, output::download, activity::list, activity::csv, activity::jsonl,
     ),
     components(schemas(problem::Problem)),
     modifiers(&Bearer),

@@ -8,14 +8,26 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Which, for example `inputs.version`; empty: the whole.
+    pub field: String,
+    /// A sentence that says what to write instead.
+    pub message: String,
+}
+
 /// Why a request was not carried out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// `about:blank`: the status says what kind it is, `reason` which.
-    #[serde(rename = "type")]
+    /// Which kind of problem, as an address that stays: `/docs/api#` and the reason.
+    #[serde(rename = "type", serialize_with = "address")]
+    #[schema(value_type = String)]
     pub type_: &'static str,
     /// The status in words.
-    pub title: &'static str,
+    #[serde(serialize_with = "words")]
+    #[schema(value_type = String)]
+    pub title: StatusCode,
     /// HTTP status.
     #[serde(serialize_with = "number")]
     #[schema(value_type = u16)]
@@ -28,6 +40,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub field: Option<String>,
+    /// All that is wrong, field by field, for a form to show.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false, value_type = Vec<FieldError>)]
+    pub errors: Box<[FieldError]>,
     /// Seconds after which to try again.
     #[serde(skip)]
     retry_after: Option<u16>,
@@ -41,16 +57,26 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
     serializer.serialize_u16(status.as_u16())
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn words<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.canonical_reason().unwrap_or("Error"))
+}
+
+fn address<S: serde::Serializer>(reason: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("/docs/api#{reason}"))
+}
+
 impl Problem {
     /// With any status.
     pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            type_: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error"),
+            type_: reason,
+            title: status,
             status,
             detail: detail.into(),
             reason,
             field: None,
+            errors: Box::default(),
             retry_after: None,
             cause: None,
         }
@@ -87,8 +113,28 @@ impl Problem {
 
     /// 422: understood, but it cannot be carried out.
     pub fn invalid(field: Option<&str>, detail: impl Into<String>) -> Self {
-        let field = field.map(ToOwned::to_owned);
-        Self { field, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidInput", detail) }
+        let detail = detail.into();
+        let errors = field
+            .map(|field| FieldError { field: field.to_owned(), message: detail.clone() })
+            .into_iter()
+            .collect();
+        Self::wrong(errors, detail)
+    }
+
+    /// 422, with all that is wrong.
+    pub fn wrong(errors: Vec<FieldError>, detail: impl Into<String>) -> Self {
+        let field = errors.first().map(|error| error.field.clone()).filter(|field| !field.is_empty());
+        let plain = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "InvalidInput", detail);
+        Self { field, errors: errors.into(), ..plain }
+    }
+
+    /// 422: Kubernetes says no, perhaps field by field.
+    pub fn refused(refusal: super::cluster::Refusal) -> Self {
+        let super::cluster::Refusal { message, errors } = refusal;
+        let field = errors.first().map(|error| error.field.clone()).filter(|field| !field.is_empty());
+        let detail = format!("Kubernetes refused it: {message}");
+        let plain = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Refused", detail);
+        Self { field, errors: errors.into(), ..plain }
     }
 
     /// 429: too often.

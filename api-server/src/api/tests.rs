@@ -1,5 +1,8 @@
 //! Through the router, on a real PostgreSQL, as the people who ask.
 
+mod deploying;
+mod matrix;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use jiff::SignedDuration;
@@ -308,6 +311,31 @@ async fn a_person_starts_a_run_once_per_key(pool: PgPool) {
     site.service("team", "blog", 2, paused, live()).await;
     let (status, body) = site.post("anna", path, None, &good).await;
     assert_eq!((status, &body["reason"]), (409, &json!("Suspended")));
+}
+
+/// Whoever asks may continue a trace of their own; what is no trace is left out.
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn a_callers_trace_goes_on(pool: PgPool) {
+    let site = Site::on(&pool);
+    site.service("team", "blog", 1, form(), live()).await;
+    for verb in ["get", "deploy"] {
+        site.fake.grant(&format!("anna {verb} services team *"));
+    }
+    let caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (traceparent, kept) in [(caller, Some(caller)), ("{{ nonsense }}", None)] {
+        let request = Request::post("/api/v1/services/team/blog/deployments")
+            .header("authorization", format!("Bearer {}", site.token("anna")))
+            .header("content-type", "application/json")
+            .header("idempotency-key", traceparent)
+            .header("traceparent", traceparent);
+        let body = json!({"inputs": {"version": "v2"}}).to_string();
+        assert_eq!(site.send(request.body(Body::from(body)).unwrap()).await.0, 201);
+        let made = |d: &crds::Deployment| {
+            d.metadata.annotations.clone().unwrap().remove("fastdeploy.dev/traceparent")
+        };
+        let found: Vec<_> = site.fake.world().deployments.values().map(made).collect();
+        assert!(found.contains(&kept.map(ToOwned::to_owned)), "{found:?}");
+    }
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

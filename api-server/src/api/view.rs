@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crds::conditions::{self, IN_SYNC, READY};
-use crds::deployment::{Cancel, Phase, Via};
-use crds::service::{DeployPolicy, InputType};
+use crds::deployment::{Cancel, Decision, Mode, Phase, Via};
+use crds::policy::DeployPolicy;
+use crds::service::InputType;
 use jiff::Timestamp;
 use protocol::event::HostState;
 use protocol::fold::{Fold, FoldedStep};
@@ -194,6 +195,13 @@ pub enum AnswerType {
     Choice,
     Multichoice,
     Date,
+    Secret,
+    #[serde(rename = "gitBranch")]
+    GitBranch,
+    #[serde(rename = "gitTag")]
+    GitTag,
+    #[serde(rename = "gitCommit")]
+    GitCommit,
 }
 
 /// One run of a Service.
@@ -250,6 +258,28 @@ pub struct Deployment {
     pub revision: Option<String>,
     /// What was filled in.
     pub inputs: BTreeMap<String, Value>,
+    /// Whether it changes the servers.
+    pub mode: RunMode,
+    /// Only these servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub limit: Option<String>,
+    /// It runs again what the Deployment of this number ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub repeat: Option<i64>,
+    /// The same, only on the servers that failed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub failed_of: Option<i64>,
+    /// What exactly it runs: one agrees to this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub digest: Option<String>,
+    /// Who agreed or refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub approval: Option<Approved>,
     /// What the playbook reported.
     pub outputs: BTreeMap<String, Value>,
     /// How far it is; at most 5 seconds old.
@@ -280,11 +310,19 @@ pub struct Deployment {
     pub gone: bool,
 }
 
+impl Deployment {
+    /// It looks whether the servers still are what they should be; nobody asked for it.
+    pub fn is_drift_check(&self) -> bool {
+        self.mode == RunMode::Check && self.requested_by.via == AskedVia::Drift
+    }
+}
+
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the words of the custom resource")]
 pub enum RunPhase {
     Pending,
+    AwaitingApproval,
     Queued,
     Preparing,
     Running,
@@ -298,6 +336,7 @@ impl From<Phase> for RunPhase {
     fn from(phase: Phase) -> Self {
         match phase {
             Phase::Pending => Self::Pending,
+            Phase::AwaitingApproval => Self::AwaitingApproval,
             Phase::Queued => Self::Queued,
             Phase::Preparing => Self::Preparing,
             Phase::Running => Self::Running,
@@ -336,6 +375,82 @@ impl From<StopHow> for Cancel {
     }
 }
 
+/// Whether a run changes the servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum RunMode {
+    /// It does.
+    #[default]
+    Apply,
+    /// A preview: it only looks what it would change.
+    Check,
+}
+
+impl RunMode {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Check => "Check",
+        }
+    }
+}
+
+impl From<Mode> for RunMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Apply => Self::Apply,
+            Mode::Check => Self::Check,
+        }
+    }
+}
+
+impl From<RunMode> for Mode {
+    fn from(mode: RunMode) -> Self {
+        match mode {
+            RunMode::Apply => Self::Apply,
+            RunMode::Check => Self::Check,
+        }
+    }
+}
+
+/// Who agreed to a run, or refused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Approved {
+    /// Who.
+    pub by: String,
+    /// Yes or no.
+    pub decision: YesOrNo,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+/// What somebody decided on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum YesOrNo {
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
+}
+
+impl From<Decision> for YesOrNo {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Approved => Self::Approved,
+            Decision::Rejected => Self::Rejected,
+        }
+    }
+}
+
+impl From<YesOrNo> for Decision {
+    fn from(decision: YesOrNo) -> Self {
+        match decision {
+            YesOrNo::Approved => Self::Approved,
+            YesOrNo::Rejected => Self::Rejected,
+        }
+    }
+}
+
 /// Who asked for a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Requester {
@@ -350,12 +465,29 @@ pub struct Requester {
 }
 
 /// By which way a run was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "the words of the custom resource")]
 pub enum AskedVia {
     Kubectl,
     Change,
     Dashboard,
+    Schedule,
+    Rollback,
+    Drift,
+}
+
+impl AskedVia {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubectl => "Kubectl",
+            Self::Change => "Change",
+            Self::Dashboard => "Dashboard",
+            Self::Schedule => "Schedule",
+            Self::Rollback => "Rollback",
+            Self::Drift => "Drift",
+        }
+    }
 }
 
 /// How far a run is.
@@ -370,6 +502,28 @@ pub struct Progress {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub expected_seconds: Option<u32>,
+    /// When it is expected to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expected_end: Option<Timestamp>,
+    /// From then on it takes longer than nine of ten earlier runs did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub long_after: Option<Timestamp>,
+}
+
+/// How long a step usually takes, from the last 20 runs that succeeded.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsualStep {
+    /// `file:line#n`.
+    pub key: String,
+    /// Seconds: half of the runs took no longer.
+    pub seconds: f64,
+    /// Seconds: nine of ten runs took no longer.
+    pub long_after_seconds: f64,
+    /// In how many runs it ran.
+    pub runs: u32,
 }
 
 /// Another Deployment.
@@ -444,10 +598,29 @@ pub struct Step {
     pub ok: u32,
     /// Servers where it changed something.
     pub changed: u32,
+    /// Servers where it failed for good, or that could not be reached.
+    pub failed: u32,
+    /// Servers where it was left out.
+    pub skipped: u32,
     /// What went wrong first.
     pub message: String,
+    /// Where it is tried again just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub retrying: Option<Retrying>,
     /// How it went on the first 200 servers.
     pub hosts: Vec<StepHost>,
+}
+
+/// A server on which a step is tried again just now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Retrying {
+    /// The server.
+    pub host: String,
+    /// How often it was tried so far.
+    pub attempt: u32,
+    /// How often it is tried at most.
+    pub of: u32,
 }
 
 /// How a step stands.
@@ -478,6 +651,54 @@ pub struct StepHost {
     pub duration_ms: u64,
     /// Short, masked.
     pub message: String,
+    /// How often it was tried, where that was more than once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub attempts: Option<u32>,
+    /// Of a loop: how its items went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub items: Option<StepItems>,
+    /// What went wrong, with its place in the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error: Option<StepError>,
+    /// What Ansible or the module warns of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub warnings: Vec<String>,
+    /// What will not work any more with a later Ansible.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub deprecations: Vec<String>,
+}
+
+/// How the items of a loop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StepItems {
+    /// All of them.
+    pub total: u32,
+    /// That changed something.
+    pub changed: u32,
+    /// That failed.
+    pub failed: u32,
+    /// That were left out.
+    pub skipped: u32,
+}
+
+/// An error as Ansible explains it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StepError {
+    /// What happened, and what led to it.
+    pub message: String,
+    /// The place in the source and the lines around it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub excerpt: String,
+    /// What Ansible advises.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub help: String,
 }
 
 /// How a step went on a server.
@@ -517,7 +738,7 @@ pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &BTreeMap<Uuid, Depl
             DeployPolicy::Manual => Deploy::Manual,
             DeployPolicy::OnChange => Deploy::OnChange,
         },
-        playbook: spec.playbook,
+        playbook: spec.playbook.or(spec.script).unwrap_or_default(),
         inputs: spec.inputs.into_iter().map(input).collect(),
         live: status.live.map(|live| Live {
             uid: live.deployment.uid,
@@ -563,7 +784,8 @@ fn state(service: &crds::Service) -> ServiceState {
     }
 }
 
-fn tick(row: TickRow) -> Option<Tick> {
+/// A run that ended, as a tick.
+pub fn tick(row: TickRow) -> Option<Tick> {
     let phase: Phase = serde_json::from_value(Value::String(row.phase)).ok()?;
     let seconds = row.started_at.zip(row.finished_at).map(|(start, end)| seconds(start, end));
     Some(Tick {
@@ -579,14 +801,16 @@ fn seconds(start: Timestamp, end: Timestamp) -> u32 {
     u32::try_from(end.duration_since(start).as_secs()).unwrap_or(0)
 }
 
-fn usual(ticks: &[Tick]) -> Option<u32> {
+/// The median of those that succeeded.
+pub fn usual(ticks: &[Tick]) -> Option<u32> {
     let succeeded = ticks.iter().filter(|tick| tick.phase == RunPhase::Succeeded);
     let mut all: Vec<u32> = succeeded.filter_map(|tick| tick.seconds).collect();
     all.sort_unstable();
     all.get(all.len() / 2).copied()
 }
 
-fn input(input: crds::service::Input) -> Input {
+/// A field of the form.
+pub fn input(input: crds::service::Input) -> Input {
     let crds::service::Input {
         name,
         label,
@@ -607,6 +831,10 @@ fn input(input: crds::service::Input) -> Input {
         InputType::Choice => AnswerType::Choice,
         InputType::Multichoice => AnswerType::Multichoice,
         InputType::Date => AnswerType::Date,
+        InputType::Secret => AnswerType::Secret,
+        InputType::GitBranch => AnswerType::GitBranch,
+        InputType::GitTag => AnswerType::GitTag,
+        InputType::GitCommit => AnswerType::GitCommit,
     };
     Input { name, label, type_, required, help, default, choices, pattern, minimum, maximum }
 }
@@ -614,8 +842,11 @@ fn input(input: crds::service::Input) -> Input {
 /// Of a row; nothing if it is no Deployment that this version can read.
 pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
     let object: crds::Deployment = serde_json::from_value(row.object.clone()).ok()?;
-    let requester = crds::names::requester(object.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()))
+    let annotations = object.metadata.annotations.clone().unwrap_or_default();
+    let requester = crds::names::requester(&annotations)
+        .filter(|_| !crds::names::came_by_kubectl(&annotations))
         .map(ToOwned::to_owned);
+    let trigger = annotations.get(crds::names::ANNOTATION_TRIGGER);
     let crds::Deployment { spec, status, .. } = object;
     let status = status.unwrap_or_default();
     let ready = conditions::find(&status.conditions, READY);
@@ -625,7 +856,11 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
     let requested_by = match (status.requested_by, requester) {
         (Some(by), _) => Requester { name: by.name, via: via(by.via), trigger: by.trigger },
         (None, Some(name)) => Requester { name, via: AskedVia::Dashboard, trigger: None },
-        (None, None) => Requester { name: String::new(), via: AskedVia::Kubectl, trigger: None },
+        (None, None) => {
+            let drift = trigger.is_some_and(|trigger| trigger.starts_with("drift:"));
+            let via = if drift { AskedVia::Drift } else { AskedVia::Kubectl };
+            Requester { name: String::new(), via, trigger: None }
+        }
     };
     Some(Deployment {
         uid: row.uid,
@@ -645,12 +880,24 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
         finished_at: status.finished_at,
         attempt: status.attempt,
         revision: status.revision,
-        inputs: spec.inputs,
+        inputs: if spec.inputs.is_empty() { status.inputs.unwrap_or_default() } else { spec.inputs },
+        mode: spec.mode.into(),
+        limit: spec.limit,
+        repeat: spec.repeat.map(|of| of.number),
+        failed_of: spec.failed_of.map(|of| of.number),
+        digest: status.digest,
+        approval: status.approval.map(|approval| Approved {
+            by: approval.by,
+            decision: approval.decision.into(),
+            at: approval.at,
+        }),
         outputs: status.outputs,
         progress: run.as_ref().and_then(|run| run.progress.as_ref()).map(|progress| Progress {
             done: progress.done,
             total: progress.total,
             expected_seconds: progress.expected_seconds,
+            expected_end: progress.expected_end,
+            long_after: progress.long_after,
         }),
         step: run.and_then(|run| run.step),
         behind: status
@@ -681,7 +928,21 @@ const fn via(via: Via) -> AskedVia {
         Via::Kubectl => AskedVia::Kubectl,
         Via::Change => AskedVia::Change,
         Via::Dashboard => AskedVia::Dashboard,
+        Via::Schedule => AskedVia::Schedule,
+        Via::Rollback => AskedVia::Rollback,
+        Via::Drift => AskedVia::Drift,
     }
+}
+
+/// What is usual.
+pub fn usual_steps(steps: Vec<store::durations::UsualStep>) -> Vec<UsualStep> {
+    let steps = steps.into_iter().map(|step| UsualStep {
+        key: step.key,
+        seconds: step.median,
+        long_after_seconds: step.p90,
+        runs: u32::try_from(step.runs).unwrap_or(u32::MAX),
+    });
+    steps.collect()
 }
 
 /// The steps of a run, from its events.
@@ -712,7 +973,10 @@ pub fn kept_steps(row: &DeploymentRow) -> Vec<Step> {
         finished_at: step.finished_at,
         ok: step.hosts.as_ref().map_or(0, |hosts| hosts.ok),
         changed: step.hosts.as_ref().map_or(0, |hosts| hosts.changed),
+        failed: 0,
+        skipped: 0,
         message: step.message.unwrap_or_default(),
+        retrying: None,
         hosts: Vec::new(),
     });
     steps.collect()
@@ -729,7 +993,10 @@ fn step(step: FoldedStep) -> Step {
         finished_at,
         ok,
         changed,
+        failed,
+        skipped,
         message,
+        retrying,
         hosts,
     } = step;
     let state = match state {
@@ -755,7 +1022,37 @@ fn step(step: FoldedStep) -> Step {
         changed: host.changed,
         duration_ms: host.duration_ms,
         message: host.message,
+        attempts: host.attempts,
+        items: host.items.map(|items| StepItems {
+            total: items.total,
+            changed: items.changed,
+            failed: items.failed,
+            skipped: items.skipped,
+        }),
+        error: host.error.map(|error| StepError {
+            message: error.message,
+            excerpt: error.excerpt,
+            help: error.help,
+        }),
+        warnings: host.warnings,
+        deprecations: host.deprecations,
     });
     let hosts = hosts.collect();
-    Step { key, name, section, state, conditional, started_at, finished_at, ok, changed, message, hosts }
+    let retrying = retrying.map(|now| Retrying { host: now.host, attempt: now.attempt, of: now.of });
+    Step {
+        key,
+        name,
+        section,
+        state,
+        conditional,
+        started_at,
+        finished_at,
+        ok,
+        changed,
+        failed,
+        skipped,
+        message,
+        retrying,
+        hosts,
+    }
 }

@@ -23,8 +23,10 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use crds::Deployment;
 use jiff::Timestamp;
 use protocol::claim::ClaimGranted;
+use telemetry::Traces;
 use tokio::sync::Semaphore;
 
 use self::answer::Refusal;
@@ -37,6 +39,7 @@ use crate::identity::key::SigningKey;
 use crate::identity::token::{self, RunClaims};
 use crate::limits;
 use crate::metrics::{Metrics, Outcome};
+use crate::traces;
 
 /// How often a grant is decided anew because somebody else wrote in between.
 const TRIES: u32 = 5;
@@ -51,14 +54,21 @@ struct Shared<C> {
     key: SigningKey,
     clock: fn() -> Timestamp,
     metrics: Arc<Metrics>,
+    traces: Traces,
     places: Semaphore,
 }
 
 impl<C> App<C> {
     /// From its parts.
-    pub fn new(cluster: C, key: SigningKey, clock: fn() -> Timestamp, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        cluster: C,
+        key: SigningKey,
+        clock: fn() -> Timestamp,
+        metrics: Arc<Metrics>,
+        traces: Traces,
+    ) -> Self {
         let places = Semaphore::new(limits::CLAIMS_AT_ONCE);
-        Self(Arc::new(Shared { cluster, key, clock, metrics, places }))
+        Self(Arc::new(Shared { cluster, key, clock, metrics, traces, places }))
     }
 }
 
@@ -126,6 +136,7 @@ async fn claim<C: Cluster>(
     attempt: &str,
     request: Request,
 ) -> Result<(Grant, ClaimGranted), Refusal> {
+    let begun = (app.clock)();
     let token = request::bearer(request.headers())?.to_owned();
     let body = read(request).await?;
     let ask = seen.ask.insert(Ask::parse(uid, attempt, &body)?);
@@ -140,7 +151,10 @@ async fn claim<C: Cluster>(
     let pod = pod::examine(caller, ask.attempt, pod.as_ref())?;
     seen.deployment = Some(pod.deployment.clone());
 
-    let grant = grant(app, ask, &caller.namespace, &pod).await?;
+    let (grant, deployment) = grant(app, ask, &caller.namespace, &pod).await?;
+    if grant.new {
+        traces::claimed(&app.traces, &deployment, ask.attempt, begun, (app.clock)());
+    }
     let granted = answer(app, ask, (&caller.namespace, &pod.deployment), &grant)?;
     Ok((grant, granted))
 }
@@ -151,7 +165,7 @@ async fn grant<C: Cluster>(
     ask: &Ask,
     namespace: &str,
     pod: &RunPod,
-) -> Result<Grant, Refusal> {
+) -> Result<(Grant, Deployment), Refusal> {
     for attempt in 0..TRIES {
         tokio::time::sleep(PAUSE * attempt).await;
         // In this order, see `decide`.
@@ -163,16 +177,17 @@ async fn grant<C: Cluster>(
             None => None,
         };
         let grant = decide(ask, pod, deployment.as_ref(), service.as_ref(), (app.clock)())?;
-        if !grant.new {
-            return Ok(grant);
-        }
-        let version = deployment.and_then(|deployment| deployment.metadata.resource_version);
-        let version = version.ok_or_else(|| {
+        let half = || {
             Refusal::unavailable("The Kubernetes API gave half an answer, ask again.", "no resourceVersion")
-        })?;
+        };
+        let deployment = deployment.ok_or_else(half)?;
+        if !grant.new {
+            return Ok((grant, deployment));
+        }
+        let version = deployment.metadata.resource_version.clone().ok_or_else(half)?;
         let written = app.cluster.write_run(namespace, &pod.deployment, &version, &grant.run).await;
         if written.map_err(away)? == Written::Yes {
-            return Ok(grant);
+            return Ok((grant, deployment));
         }
     }
     let cause = format!("the Deployment changed {TRIES} times while the claim was decided");

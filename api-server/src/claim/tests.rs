@@ -30,7 +30,7 @@ impl TestApp {
 
     fn with_key(key: SigningKey) -> Self {
         let (fake, metrics) = (Fake::default(), Arc::new(Metrics::default()));
-        let app = App::new(fake.clone(), key, || NOW, Arc::clone(&metrics));
+        let app = App::new(fake.clone(), key, || NOW, Arc::clone(&metrics), Traces::default());
         let intake = crate::reports::Intake::new(
             None,
             crate::identity::key::tests::any(),

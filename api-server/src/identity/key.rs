@@ -1,18 +1,23 @@
-//! The installation's Ed25519 key: made once, kept in a Secret, signs every token.
+//! The installation's Ed25519 key: made once, kept in a Secret, signs every token. While it is
+//! replaced, the one before and the one to come are believed, too, so that nobody is signed out.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use rcgen::{KeyPair, PKCS_ED25519};
 use sha2::{Digest, Sha256};
 
-/// A key that signs tokens, and its name.
+/// The key that signs tokens, with its name, and all keys that are believed. Shared: what one handle
+/// is told, all know.
 #[derive(Clone)]
-pub struct SigningKey {
-    /// Its name, as it stands in a token's header.
-    pub kid: String,
-    pub(super) private: EncodingKey,
-    pub(super) public: DecodingKey,
+pub struct SigningKey(Arc<RwLock<Ring>>);
+
+struct Ring {
+    kid: String,
+    private: EncodingKey,
+    public: BTreeMap<String, DecodingKey>,
 }
 
 /// A new key: PEM and name.
@@ -24,6 +29,46 @@ pub fn generate() -> Result<(String, String), Error> {
 impl SigningKey {
     /// From a Secret: PKCS#8 as PEM, and the key's name.
     pub fn from_pem(pem: &str, kid: &str) -> Result<Self, Error> {
+        let (kid, private, public) = Self::read(pem, kid)?;
+        let public = BTreeMap::from([(kid.clone(), public)]);
+        Ok(Self(Arc::new(RwLock::new(Ring { kid, private, public }))))
+    }
+
+    /// Believes this one, too.
+    pub fn and(self, pem: &str, kid: &str) -> Result<Self, Error> {
+        let (kid, _, public) = Self::read(pem, kid)?;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).public.entry(kid).or_insert(public);
+        Ok(self)
+    }
+
+    /// From now on every handle of this one is as that one. Answers whether anything is other than it was.
+    pub fn become_as(&self, other: &Self) -> bool {
+        let (kid, private, public) = {
+            let other = other.0.read().unwrap_or_else(PoisonError::into_inner);
+            (other.kid.clone(), other.private.clone(), other.public.clone())
+        };
+        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let same = ring.kid == kid && ring.public.keys().eq(public.keys());
+        *ring = Ring { kid, private, public };
+        !same
+    }
+
+    /// The name of the key that signs, as it stands in a token's header.
+    pub fn kid(&self) -> String {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).kid.clone()
+    }
+
+    /// What signs.
+    pub(super) fn private(&self) -> EncodingKey {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).private.clone()
+    }
+
+    /// What the signature of that name is checked with.
+    pub(super) fn public(&self, kid: &str) -> Option<DecodingKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).public.get(kid).cloned()
+    }
+
+    fn read(pem: &str, kid: &str) -> Result<(String, EncodingKey, DecodingKey), Error> {
         let kid = kid.trim();
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if kid.is_empty() || kid.len() > 64 || !kid.bytes().all(plain) {
@@ -33,11 +78,8 @@ impl SigningKey {
         if !pair.is_compatible(&PKCS_ED25519) {
             return Err(Error::Kind);
         }
-        Ok(Self {
-            kid: kid.to_owned(),
-            private: EncodingKey::from_ed_pem(pem.as_bytes())?,
-            public: DecodingKey::from_ed_der(pair.public_key_raw()),
-        })
+        let private = EncodingKey::from_ed_pem(pem.as_bytes())?;
+        Ok((kid.to_owned(), private, DecodingKey::from_ed_der(pair.public_key_raw())))
     }
 }
 
@@ -48,7 +90,7 @@ fn key_id(public: &[u8]) -> String {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("kid", &self.kid()).finish_non_exhaustive()
     }
 }
 
@@ -82,7 +124,7 @@ pub(crate) mod tests {
     #[test]
     fn a_generated_key_reads_back_under_the_same_name() {
         let (pem, kid) = generate().unwrap();
-        assert_eq!(SigningKey::from_pem(&pem, &format!("{kid}\n")).unwrap().kid, kid);
+        assert_eq!(SigningKey::from_pem(&pem, &format!("{kid}\n")).unwrap().kid(), kid);
         assert_eq!(kid.len(), 16);
     }
 

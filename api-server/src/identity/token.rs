@@ -1,6 +1,6 @@
 //! Tokens: a deployment token is given for a claim and shown with every report; it speaks for one
 //! process of one attempt of one run, and ends shortly after the run must have ended. A user token
-//! speaks for a person for a few minutes.
+//! speaks for a person for a few minutes; a service token for a program, until it is revoked or ends.
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
@@ -43,6 +43,9 @@ pub struct UserClaims {
     pub sub: String,
     /// May do everything with our objects.
     pub admin: bool,
+    /// As the organisation says, with our prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The sign-in that it comes from.
     pub sid: Uuid,
     /// Seconds since 1970.
@@ -68,10 +71,61 @@ impl UserClaims {
             typ: UserType::User,
             sub: name.to_owned(),
             admin,
+            groups: Vec::new(),
             sid,
             iat: now.as_second(),
             exp: now.as_second() + USER_TOKEN.as_secs(),
         }
+    }
+}
+
+/// Which kind of token this is. Another kind is never mistaken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceType {
+    /// Speaks for a program.
+    Service,
+}
+
+/// What a service token says. What it may do stands in the database, so it can be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceClaims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// [`API_AUDIENCE`].
+    pub aud: String,
+    /// [`ServiceType::Service`].
+    pub typ: ServiceType,
+    /// `namespace/service`, for people who look into it.
+    pub sub: String,
+    /// Which one.
+    pub jti: Uuid,
+    /// Seconds since 1970.
+    pub iat: i64,
+    /// Seconds since 1970.
+    pub exp: i64,
+}
+
+impl ServiceClaims {
+    /// What the token with this id for this Service says.
+    pub fn new(id: Uuid, (namespace, service): (&str, &str), now: Timestamp, until: Timestamp) -> Self {
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: API_AUDIENCE.to_owned(),
+            typ: ServiceType::Service,
+            sub: format!("{namespace}/{service}"),
+            jti: id,
+            iat: now.as_second(),
+            exp: until.as_second(),
+        }
+    }
+}
+
+impl Claims for ServiceClaims {
+    const AUDIENCE: &str = API_AUDIENCE;
+
+    fn expires(&self) -> i64 {
+        self.exp
     }
 }
 
@@ -151,23 +205,24 @@ impl RunClaims {
 
 /// Sign.
 pub fn issue<C: Claims>(key: &SigningKey, claims: &C) -> Result<String, jsonwebtoken::errors::Error> {
-    let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-    encode(&header, claims, &key.private)
+    let header = Header { kid: Some(key.kid()), ..Header::new(Algorithm::EdDSA) };
+    encode(&header, claims, &key.private())
 }
 
 /// What a token says, if it is ours, of this kind and not expired.
 pub fn verify<C: Claims>(key: &SigningKey, token: &str, now: Timestamp) -> Result<C, Invalid> {
     let header = decode_header(token).map_err(|_| Invalid)?;
-    if header.alg != Algorithm::EdDSA || header.kid.as_deref() != Some(key.kid.as_str()) {
+    if header.alg != Algorithm::EdDSA {
         return Err(Invalid);
     }
+    let public = header.kid.and_then(|kid| key.public(&kid)).ok_or(Invalid)?;
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_issuer(&[ISSUER]);
     rules.set_audience(&[C::AUDIENCE]);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // Compared below, with the clock that is passed in.
     rules.validate_exp = false;
-    let claims = decode::<C>(token, &key.public, &rules).map_err(|_| Invalid)?.claims;
+    let claims = decode::<C>(token, &public, &rules).map_err(|_| Invalid)?.claims;
     if claims.expires() <= now.as_second() { Err(Invalid) } else { Ok(claims) }
 }
 
@@ -200,11 +255,11 @@ mod tests {
         let mut body = serde_json::to_value(claims()).unwrap();
         change(&mut body);
         let header: Header = serde_json::from_value(header).unwrap();
-        encode(&header, &body, &key.private).unwrap()
+        encode(&header, &body, &key.private()).unwrap()
     }
 
     fn header(key: &SigningKey) -> Value {
-        json!({ "alg": "EdDSA", "typ": "JWT", "kid": key.kid })
+        json!({ "alg": "EdDSA", "typ": "JWT", "kid": key.kid() })
     }
 
     #[test]
@@ -212,7 +267,7 @@ mod tests {
         let key = key::tests::any();
         let token = issue(&key, &claims()).unwrap();
         assert_eq!(verify::<RunClaims>(&key, &token, NOW), Ok(claims()));
-        assert_eq!(decode_header(&token).unwrap().kid, Some(key.kid.clone()));
+        assert_eq!(decode_header(&token).unwrap().kid, Some(key.kid()));
         let body = token.split('.').nth(1).unwrap();
         let body: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
         assert_eq!(
@@ -237,7 +292,7 @@ mod tests {
         let key = key::tests::any();
         let body = part(&serde_json::to_value(claims()).unwrap());
         for alg in ["none", "None", "NONE", ""] {
-            let head = part(&json!({ "alg": alg, "typ": "JWT", "kid": key.kid }));
+            let head = part(&json!({ "alg": alg, "typ": "JWT", "kid": key.kid() }));
             assert_eq!(verify::<RunClaims>(&key, &format!("{head}.{body}."), NOW), Err(Invalid));
             assert_eq!(verify::<RunClaims>(&key, &format!("{head}.{body}.AAAA"), NOW), Err(Invalid));
         }
@@ -263,7 +318,7 @@ mod tests {
     #[test]
     fn another_key_under_our_name_is_refused() {
         let ours = key::tests::any();
-        let theirs = SigningKey::from_pem(&key::generate().unwrap().0, &ours.kid).unwrap();
+        let theirs = SigningKey::from_pem(&key::generate().unwrap().0, &ours.kid()).unwrap();
         assert_eq!(verify::<RunClaims>(&ours, &issue(&theirs, &claims()).unwrap(), NOW), Err(Invalid));
     }
 
@@ -334,5 +389,42 @@ mod tests {
         let mut run_audience = user;
         run_audience.aud = RUN_AUDIENCE.to_owned();
         assert_eq!(verify::<RunClaims>(&key, &issue(&key, &run_audience).unwrap(), NOW), Err(Invalid));
+    }
+
+    #[test]
+    fn a_program_is_never_mistaken_for_a_person() {
+        let key = key::tests::any();
+        let claims =
+            ServiceClaims::new(Uuid::nil(), ("team", "blog"), NOW, NOW + SignedDuration::from_hours(1));
+        let token = issue(&key, &claims).unwrap();
+        assert_eq!(verify::<ServiceClaims>(&key, &token, NOW), Ok(claims));
+        assert_eq!(verify::<UserClaims>(&key, &token, NOW), Err(Invalid));
+        assert_eq!(verify::<RunClaims>(&key, &token, NOW), Err(Invalid));
+        let user = issue(&key, &UserClaims::new("anna", true, Uuid::nil(), NOW)).unwrap();
+        assert_eq!(verify::<ServiceClaims>(&key, &user, NOW), Err(Invalid));
+    }
+
+    #[test]
+    fn the_key_is_replaced_without_anybody_being_signed_out() {
+        let [(old_pem, old), (new_pem, new)] = [key::generate().unwrap(), key::generate().unwrap()];
+        let anna = UserClaims::new("anna", false, Uuid::nil(), NOW);
+        // One replica has read the next key already, the other has not.
+        let first = SigningKey::from_pem(&old_pem, &old).unwrap();
+        let handle = first.clone();
+        let before = issue(&first, &anna).unwrap();
+        assert!(first.become_as(&SigningKey::from_pem(&old_pem, &old).unwrap().and(&new_pem, &new).unwrap()));
+        assert_eq!(handle.kid(), old);
+        let next = SigningKey::from_pem(&new_pem, &new).unwrap().and(&old_pem, &old).unwrap();
+        let after = issue(&next, &anna).unwrap();
+        for token in [&before, &after] {
+            assert!(verify::<UserClaims>(&handle, token, NOW).is_ok());
+            assert!(verify::<UserClaims>(&next, token, NOW).is_ok());
+        }
+        assert!(handle.become_as(&next) && !handle.become_as(&next));
+        assert_eq!(handle.kid(), new);
+        // Forgotten at last.
+        handle.become_as(&SigningKey::from_pem(&new_pem, &new).unwrap());
+        assert_eq!(verify::<UserClaims>(&handle, &before, NOW), Err(Invalid));
+        assert!(verify::<UserClaims>(&handle, &after, NOW).is_ok());
     }
 }

@@ -43,6 +43,8 @@ struct News {
     service: String,
     /// None: it is gone.
     json: Option<String>,
+    /// A check for drift: told to those only who follow this very one.
+    aside: bool,
 }
 
 /// What is followed.
@@ -115,7 +117,7 @@ async fn read(snapshot: &mut Snapshot, changed: &[Change], position: Position) -
         let name = (service.namespace.clone(), service.name.clone());
         let seq = last_seq.get(&name).copied().unwrap_or(position.seq);
         let json = serde_json::to_string(&service).ok();
-        news.push(News { seq, uid: service.uid, namespace: name.0, service: name.1, json });
+        news.push(News { seq, uid: service.uid, namespace: name.0, service: name.1, json, aside: false });
     }
     for change in changed.iter().filter(|change| change.kind == "Service") {
         if !rows.iter().any(|row| row.uid == change.uid) {
@@ -125,6 +127,7 @@ async fn read(snapshot: &mut Snapshot, changed: &[Change], position: Position) -
                 namespace: change.namespace.clone(),
                 service: change.service.clone(),
                 json: None,
+                aside: false,
             });
         }
     }
@@ -134,9 +137,10 @@ async fn read(snapshot: &mut Snapshot, changed: &[Change], position: Position) -
     let rows = snapshot.deployments_by_uid(&uids).await?;
     let deployments = runs.into_iter().filter_map(|change| {
         let row = rows.iter().find(|row| row.uid == change.uid)?;
-        let json = serde_json::to_string(&view::deployment(row)?).ok()?;
+        let run = view::deployment(row)?;
+        let (json, aside) = (serde_json::to_string(&run).ok()?, run.is_drift_check());
         let (namespace, service) = (change.namespace.clone(), change.service.clone());
-        Some(News { seq: change.seq, uid: change.uid, namespace, service, json: Some(json) })
+        Some(News { seq: change.seq, uid: change.uid, namespace, service, json: Some(json), aside })
     });
     Ok(Batch { position, services: news, deployments: deployments.collect() })
 }
@@ -229,6 +233,7 @@ async fn send(
     }
     for news in batch.deployments.iter().filter(|news| news.seq > after) {
         if !of.wants_deployment(&news.namespace, &news.service, news.uid)
+            || (news.aside && !matches!(of, Of::Deployment { .. }))
             || !of.visible(access, who, &news.namespace).await?
         {
             continue;

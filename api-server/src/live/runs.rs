@@ -90,6 +90,8 @@ struct Page {
     to: Place,
     /// With their numbers, each as JSON.
     items: Vec<(i64, String)>,
+    /// More may have been there when it was read.
+    more: bool,
 }
 
 fn subscribe(hub: &Hub, pool: &PgPool, uid: Uuid, what: What) -> broadcast::Receiver<Arc<Page>> {
@@ -130,14 +132,18 @@ async fn tell_once(
     } else {
         // Here it begins. Who has read up to an earlier place meanwhile notices it by this page.
         let here = end(pool, uid, what).await?;
-        let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new() }));
+        let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new(), more: true }));
         here
     };
     *at = Some(from);
     while let Some(page) = next(pool, uid, what, from).await? {
         from = page.to;
         *at = Some(from);
+        let more = page.more;
         let _ = feed.news.send(Arc::new(page));
+        if !more {
+            break;
+        }
     }
     Ok(())
 }
@@ -156,12 +162,15 @@ async fn end(pool: &PgPool, uid: Uuid, what: What) -> Result<Place, Problem> {
 
 /// What comes behind a place; none, if there is nothing (yet).
 async fn next(pool: &PgPool, uid: Uuid, what: What, from: Place) -> Result<Option<Page>, Problem> {
-    let page = |items: Vec<(i64, String)>, last: i64| Page { from, to: Place { last, ..from }, items };
+    let page = |items, last, more| Page { from, to: Place { last, ..from }, items, more };
     match what {
         What::Events => {
             let events = events::after(pool, uid, from.attempt, from.last, AT_ONCE).await?;
-            if let Some(last) = events.last().map(|event| event.seq) {
-                return Ok(Some(page(events.into_iter().filter_map(event).collect(), last)));
+            if let Some(last) = events.last() {
+                let (number, full) = (last.seq, i64::try_from(events.len()) == Ok(AT_ONCE));
+                // Behind the end of an attempt there may be another one.
+                let more = full || last.body["kind"] == "finished";
+                return Ok(Some(page(events.into_iter().filter_map(event).collect(), number, more)));
             }
         }
         What::Output => {
@@ -169,13 +178,14 @@ async fn next(pool: &PgPool, uid: Uuid, what: What, from: Place) -> Result<Optio
             if !read.lines.is_empty() {
                 let last = read.first + read.lines.len() as i64 - 1;
                 let lines = read.lines.into_iter().map(|line| Value::from(line).to_string());
-                return Ok(Some(page((read.first..).zip(lines).collect(), last)));
+                return Ok(Some(page((read.first..).zip(lines).collect(), last, true)));
             }
         }
     }
     let attempts = runs::attempts(pool, uid).await?;
     let later = attempts.into_iter().map(|run| run.attempt).find(|attempt| *attempt > from.attempt);
-    let later = later.map(|attempt| Page { from, to: Place { attempt, last: 0 }, items: Vec::new() });
+    let later =
+        later.map(|attempt| Page { from, to: Place { attempt, last: 0 }, items: Vec::new(), more: true });
     Ok(later)
 }
 

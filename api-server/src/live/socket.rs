@@ -34,6 +34,8 @@ const MAX_MESSAGE: usize = 16 * 1024;
 const SIGN_IN: Duration = Duration::from_secs(10);
 /// Between two pings.
 const PING: Duration = Duration::from_secs(20);
+/// Between two looks whether whoever follows may still be here: accounts are closed, tokens revoked.
+const LOOK: Duration = Duration::from_secs(5);
 /// Nothing came for so long, not even an answer to a ping: it is gone.
 const SILENCE: Duration = Duration::from_mins(1);
 /// For one message to leave.
@@ -107,12 +109,20 @@ pub async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response
 async fn serve(app: App, mut sink: SplitSink<WebSocket, Message>, mut stream: SplitStream<WebSocket>) {
     let first = timeout(SIGN_IN, next_text(&mut stream)).await.ok().flatten();
     let person = first.and_then(|text| match serde_json::from_str(&text) {
-        Ok(ToServer::SignIn { token }) => Some(Person::of_token(&app.key, &token, (app.clock)())),
+        Ok(ToServer::SignIn { token }) => Some(token),
         _ => None,
     });
     let person = match person {
-        Some(Some(person)) => person,
-        Some(None) => return close(sink, SIGNED_OUT, "signed out").await,
+        Some(token) => Some(Person::of_token(&app, &token).await),
+        None => None,
+    };
+    let person = match person {
+        Some(Ok(Some(person))) => person,
+        Some(Err(problem)) => {
+            tracing::warn!(error = problem.detail, "a socket could not be opened: {}", problem.detail);
+            return close(sink, GOING_AWAY, "try again").await;
+        }
+        Some(Ok(None)) => return close(sink, SIGNED_OUT, "signed out").await,
         None => return close(sink, NOT_SIGNED_IN, "the first message must be signIn").await,
     };
     let (out, queue) = mpsc::channel(QUEUE);
@@ -162,6 +172,8 @@ impl Session {
     ) -> (Option<u16>, &'static str) {
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let ended = tokio::time::sleep(self.left());
         tokio::pin!(ended);
@@ -174,7 +186,7 @@ impl Session {
                             let Ok(message) = serde_json::from_str(text.as_str()) else {
                                 return (Some(UNSUPPORTED), "not a message of this protocol");
                             };
-                            match self.take(message) {
+                            match self.take(message).await {
                                 Ok(Some(answer)) => Message::text(answer),
                                 Ok(None) => continue,
                                 Err(signed_out) => return (Some(SIGNED_OUT), signed_out),
@@ -191,6 +203,12 @@ impl Session {
                         return (None, "");
                     }
                     Message::Ping(axum::body::Bytes::new())
+                }
+                _ = look.tick() => {
+                    if !self.person.still_counts(&self.app).await {
+                        return (Some(SIGNED_OUT), "signed out");
+                    }
+                    continue;
                 }
                 () = &mut ended => {
                     // Renewed meanwhile?
@@ -218,13 +236,17 @@ impl Session {
         Duration::try_from(left).unwrap_or_default()
     }
 
-    fn take(&mut self, message: ToServer) -> Result<Option<String>, &'static str> {
+    async fn take(&mut self, message: ToServer) -> Result<Option<String>, &'static str> {
         match message {
             ToServer::SignIn { token } | ToServer::Renew { token } => {
-                let renewed = Person::of_token(&self.app.key, &token, (self.app.clock)());
+                let renewed = Person::of_token(&self.app, &token).await.ok().flatten();
                 // With other rights, what is followed is followed anew.
-                let same =
-                    |renewed: &Person| renewed.name == self.person.name && renewed.admin == self.person.admin;
+                let same = |renewed: &Person| {
+                    let rights = |person: &Person| {
+                        (person.name.clone(), person.admin, person.groups.clone(), person.scope.clone())
+                    };
+                    rights(renewed) == rights(&self.person)
+                };
                 let renewed = renewed.filter(same).ok_or("signed out")?;
                 let expires_at: Timestamp = renewed.expires_at;
                 self.person = renewed;

@@ -345,3 +345,36 @@ async fn one_who_reads_nothing_holds_nobody_up(pool: PgPool) {
     let (last, end) = cut.await.expect("it ends");
     assert!(last < 300 && (end == json!({"closed": 4001}) || end.get("ended").is_some()), "{last} {end}");
 }
+
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn a_check_for_drift_is_told_to_those_only_who_follow_it(pool: PgPool) {
+    let (site, addr) = blog(&pool).await;
+    let after = cursor(&site, "/services").await;
+    let status =
+        json!({"observedGeneration": 1, "phase": "Running", "requestedBy": {"name": "", "via": "Drift"}});
+    let uid = site.run(("team", "blog"), 1, json!({"mode": "Check"}), status).await;
+    site.deployment("blog", 2, json!({"observedGeneration": 1, "phase": "Running"})).await;
+    let mut browser = Browser::signed_in(&site, addr, "anna").await;
+    for (topic, expected) in
+        [("services/team/blog".to_owned(), vec!["blog-2"]), (format!("deployments/{uid}"), vec!["blog-1"])]
+    {
+        browser.say(json!({"type": "subscribe", "topic": topic, "after": after})).await;
+        let mut seen = Vec::new();
+        while seen.len() < expected.len() {
+            let message = browser.next().await;
+            if message["type"] == "deployment" {
+                seen.push(message["deployment"]["name"].as_str().unwrap().to_owned());
+            }
+        }
+        browser.say(json!({"type": "ping"})).await;
+        loop {
+            let message = browser.next().await;
+            assert_ne!(message["type"], "deployment", "{message}");
+            if message["type"] == "pong" {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{topic}");
+        browser.say(json!({"type": "unsubscribe", "topic": topic})).await;
+    }
+}

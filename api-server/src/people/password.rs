@@ -1,5 +1,6 @@
 //! Passwords: argon2id, one at a time and off the async threads, because each costs 19 MiB and some
-//! 50 ms. Who is not known costs as much as who is, and too many wrong ones have to wait.
+//! 50 ms. Who is not known costs as much as who is, and too many wrong ones have to wait: from one
+//! address for one name, from one address for any, and from anywhere for one name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,17 +12,68 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
+use super::address::Address;
 use crate::api::problem::Problem;
 
 /// Longer ones are no passwords.
 pub const MAX: usize = 1_024;
 /// That wait for their turn; others are asked to come again.
 const QUEUE: usize = 20;
-/// Wrong ones for one name within [`WINDOW`].
+/// Shorter ones are guessed.
+const MIN: usize = 12;
+/// Wrong ones within [`WINDOW`] for one name from one address.
 const WRONG: u32 = 10;
+/// For any name from one address.
+const WRONG_FROM: u32 = 50;
+/// For one name from anywhere: high, so that nobody can lock out somebody else with ease.
+const WRONG_FOR: u32 = 200;
 const WINDOW: Duration = Duration::from_mins(1);
 /// Names that are remembered: bounds the memory.
 const NAMES: u64 = 10_000;
+
+/// Whether a new password will do; a sentence, if not.
+pub fn rule(name: &str, password: &str) -> Result<(), Problem> {
+    let wrong = |sentence: &str| Err(Problem::invalid(Some("password"), format!("password: {sentence}")));
+    let (low, length) = (password.to_lowercase(), password.chars().count());
+    let mut different: Vec<char> = low.chars().collect();
+    different.sort_unstable();
+    different.dedup();
+    if length < MIN {
+        return wrong("write at least 12 characters, for example three or four words.");
+    }
+    if password.len() > MAX {
+        return wrong("write at most 1024 characters.");
+    }
+    if name.len() >= 3 && low.contains(&name.to_lowercase()) {
+        return wrong("leave out the account's name: that is tried first.");
+    }
+    if different.len() < 5 || COMMON.iter().any(|common| low.contains(common) && length <= common.len() + 6) {
+        return wrong(
+            "this one is among those that are tried first. Write three or four words that do not belong together.",
+        );
+    }
+    Ok(())
+}
+
+/// What most of the guessed ones are made of.
+const COMMON: [&str; 16] = [
+    "password",
+    "passwort",
+    "12345678",
+    "87654321",
+    "qwertyuiop",
+    "qwertzuiop",
+    "asdfghjkl",
+    "abcdefgh",
+    "letmein",
+    "iloveyou",
+    "administrator",
+    "changeme",
+    "welcome",
+    "fastdeploy",
+    "trustno1",
+    "monkey123",
+];
 
 /// Where passwords are looked at.
 #[derive(Clone)]
@@ -42,11 +94,27 @@ impl Default for Passwords {
 
 impl Passwords {
     /// Whether this is the password of that name's account. `hash` is none where there is no such account.
-    pub async fn check(&self, name: &str, password: String, hash: Option<String>) -> Result<bool, Problem> {
-        let wrong = self.0.wrong.get_with(name.to_owned(), Arc::default);
-        if wrong.load(Ordering::Relaxed) >= WRONG {
-            let detail = "Too many wrong passwords for this name. Wait a minute, then try again.";
+    pub async fn check(
+        &self,
+        name: &str,
+        from: &Address,
+        password: String,
+        hash: Option<String>,
+    ) -> Result<bool, Problem> {
+        let from = from.counted();
+        let limits = [
+            (format!("{name}\n{from}"), WRONG),
+            (format!("\n{from}"), WRONG_FROM),
+            (format!("{name}\n"), WRONG_FOR),
+        ];
+        let counts = limits.map(|(key, most)| (self.0.wrong.get_with(key, Arc::default), most));
+        if counts.iter().any(|(count, most)| count.load(Ordering::Relaxed) >= *most) {
+            let detail = "Too many wrong passwords. Wait a minute, then try again.";
             return Err(Problem::too_many(detail, 60));
+        }
+        // Counted before it is looked at: a hundred at once are a hundred.
+        for (count, _) in &counts {
+            count.fetch_add(1, Ordering::Relaxed);
         }
         let right = self
             .work(move || {
@@ -62,9 +130,9 @@ impl Passwords {
             })
             .await?;
         if right {
-            self.0.wrong.invalidate(name);
-        } else {
-            wrong.fetch_add(1, Ordering::Relaxed);
+            for (count, _) in &counts {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         Ok(right)
     }
@@ -89,25 +157,78 @@ impl Passwords {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn only_the_right_password_is_right() {
-        let passwords = Passwords::default();
-        let hash = passwords.hash("correct horse".into()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$"), "{hash}");
-        assert!(passwords.check("anna", "correct horse".into(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.check("anna", "correct horse ".into(), Some(hash)).await.unwrap());
-        assert!(!passwords.check("anna", "x".into(), Some("no hash".into())).await.unwrap());
-        assert!(!passwords.check("nobody", "x".into(), None).await.unwrap());
+    fn from(address: &str) -> Address {
+        Address(address.parse().ok())
     }
 
     #[tokio::test]
-    async fn guessing_is_stopped_for_that_name_only() {
+    async fn only_the_right_password_is_right() {
+        let (passwords, here) = (Passwords::default(), from("1.1.1.1"));
+        let hash = passwords.hash("correct horse".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$"), "{hash}");
+        assert!(passwords.check("anna", &here, "correct horse".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.check("anna", &here, "correct horse ".into(), Some(hash)).await.unwrap());
+        assert!(!passwords.check("anna", &here, "x".into(), Some("no hash".into())).await.unwrap());
+        assert!(!passwords.check("nobody", &here, "x".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn guessing_is_stopped_for_that_name_from_there_only() {
         let passwords = Passwords::default();
+        let guess = async |name: &str, address: &str| {
+            passwords.check(name, &from(address), "x".into(), Some("no hash".into())).await
+        };
         for _ in 0..WRONG {
-            assert!(!passwords.check("anna", "x".into(), Some("no hash".into())).await.unwrap());
+            assert!(!guess("anna", "1.1.1.1").await.unwrap());
         }
-        let problem = passwords.check("anna", "x".into(), Some("no hash".into())).await.unwrap_err();
-        assert_eq!(problem.reason, "TooManyTries");
-        assert!(!passwords.check("ben", "x".into(), Some("no hash".into())).await.unwrap());
+        assert_eq!(guess("anna", "1.1.1.1").await.unwrap_err().reason, "TooManyTries");
+        // Anna herself, elsewhere, gets in; somebody else from there, too.
+        assert!(!guess("anna", "2.2.2.2").await.unwrap());
+        assert!(!guess("ben", "1.1.1.1").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn trying_many_names_or_from_many_places_is_stopped() {
+        let passwords = Passwords::default();
+        let guess = async |name: String, address: String| {
+            passwords.check(&name, &from(&address), "x".into(), Some("no hash".into())).await
+        };
+        for n in 0..WRONG_FROM {
+            assert!(!guess(format!("user{n}"), "1.1.1.1".into()).await.unwrap());
+        }
+        assert!(guess("another".into(), "1.1.1.1".into()).await.is_err());
+        for n in 0..WRONG_FOR {
+            assert!(!guess("anna".into(), format!("2.2.{n}.1")).await.unwrap());
+        }
+        assert!(guess("anna".into(), "3.3.3.3".into()).await.is_err());
+    }
+
+    #[test]
+    fn what_is_tried_first_is_refused() {
+        for wrong in [
+            "short",
+            "elevenchars",
+            "aaaaaaaaaaaaaaaa",
+            "password1234",
+            "Passwort!!2026",
+            "anna is the best",
+            "123456789012",
+            "qwertzuiop123",
+        ] {
+            let problem = rule("anna", wrong).unwrap_err();
+            assert_eq!(
+                (problem.field.as_deref(), problem.status.as_u16()),
+                (Some("password"), 422),
+                "{wrong}"
+            );
+        }
+        for fine in [
+            "correct horse battery",
+            "tr0ub4dor&3-and-more",
+            "grün ist die Hoffnung",
+            "password manager of my aunt",
+        ] {
+            assert!(rule("anna", fine).is_ok(), "{fine}");
+        }
     }
 }

@@ -4,13 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use crds::events::EventType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
+use store::outbox::{self, Event};
 use store::{sessions, users};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::address::Address;
 use super::{cookie, password};
 use crate::api::problem::Problem;
 use crate::api::{App, Body};
@@ -43,11 +47,16 @@ pub struct Session {
 
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Account {
     /// Its name.
     name: String,
     /// May do everything with our objects.
     admin: bool,
+    /// The password was chosen by somebody else: it should be changed. Absent: no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    must_change: bool,
 }
 
 /// Sign in with name and password. Sets the cookie that [`refresh`] wants.
@@ -60,6 +69,7 @@ pub struct Account {
     ))]
 pub async fn sign_in(
     State(app): State<App>,
+    from: Address,
     headers: HeaderMap,
     Body(SignIn { name, password }): Body<SignIn>,
 ) -> Result<Response, Problem> {
@@ -71,18 +81,46 @@ pub async fn sign_in(
     }
     let pool = app.pool()?;
     let user = users::by_name(pool, &name).await?.filter(|user| !user.disabled);
-    let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let right = app.passwords.check(&name, password, hash).await?;
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+    let right = app.passwords.check(&name, &from, password, hash).await?;
     let Some(user) = user.filter(|_| right) else {
-        tracing::info!(user.name = name, "a sign-in as {name} was refused");
+        let address = from.text();
+        tracing::info!(user.name = name, client.address = address, "a sign-in as {name} was refused");
+        tell(pool, EventType::UserRefused, &name, from).await?;
         return Err(wrong());
     };
-    let family = Uuid::new_v4();
+    let (family, shown) = begin(&app, &user, from).await?;
+    answer(
+        &app,
+        Who { name, admin: user.admin, groups: user.groups, must_change: user.must_change },
+        family,
+        &shown,
+    )
+}
+
+/// Somebody whose account it is signs in: the sign-in, and what its cookie says.
+pub async fn begin(app: &App, user: &users::User, from: Address) -> Result<(Uuid, String), Problem> {
+    let (pool, family) = (app.pool()?, Uuid::new_v4());
     let (shown, hash) = new_token();
     let token = sessions::Token { hash: &hash, expires_at: (app.clock)() + cookie::LASTS };
     sessions::start(pool, user.id, family, token).await?;
-    tracing::info!(user.name = name, "{name} signed in");
-    answer(&app, &name, user.admin, family, &shown)
+    tell(pool, EventType::UserSignedIn, &user.name, from).await?;
+    let (name, address) = (&user.name, from.text());
+    tracing::info!(user.name = name, client.address = address, "{name} signed in from {address}");
+    Ok((family, shown))
+}
+
+async fn tell(pool: &store::PgPool, event: EventType, name: &str, from: Address) -> Result<(), Problem> {
+    let data = json!({"name": name, "address": from.text()});
+    Ok(outbox::tell(pool, &[Event::of_person(event, name, name, data)]).await?)
+}
+
+/// Whose session it is.
+struct Who {
+    name: String,
+    admin: bool,
+    groups: Vec<String>,
+    must_change: bool,
 }
 
 /// A new token for the one that ends, by the cookie; the cookie is replaced, too.
@@ -99,7 +137,8 @@ pub async fn refresh(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     let token = sessions::Token { hash: &hash, expires_at: now + cookie::LASTS };
     let owner = sessions::replace(app.pool()?, &digest(old), token, now).await?;
     let owner = owner.ok_or_else(Problem::signed_out)?;
-    answer(&app, &owner.name, owner.admin, owner.family, &shown)
+    let sessions::Owner { name, admin, groups, must_change, family } = owner;
+    answer(&app, Who { name, admin, groups, must_change }, family, &shown)
 }
 
 /// Sign out: no token of this sign-in can be refreshed any more.
@@ -114,13 +153,13 @@ pub async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Resp
     Ok((StatusCode::NO_CONTENT, cookie.into_iter().collect::<HeaderMap>()).into_response())
 }
 
-fn answer(app: &App, name: &str, admin: bool, family: Uuid, shown: &str) -> Result<Response, Problem> {
+fn answer(app: &App, who: Who, family: Uuid, shown: &str) -> Result<Response, Problem> {
+    let Who { name, admin, groups, must_change } = who;
     let now = (app.clock)();
-    let claims = UserClaims::new(name, admin, family, now);
+    let claims = UserClaims { groups, ..UserClaims::new(&name, admin, family, now) };
     let token = token::issue(&app.key, &claims)
         .map_err(|error| Problem::unavailable("The token could not be signed, try again.", error))?;
-    let session =
-        Session { token, expires_at: now + USER_TOKEN, user: Account { name: name.to_owned(), admin } };
+    let session = Session { token, expires_at: now + USER_TOKEN, user: Account { name, admin, must_change } };
     let cookie = cookie::set(shown, app.secure).map(|cookie| (header::SET_COOKIE, cookie));
     Ok((cookie.into_iter().collect::<HeaderMap>(), Json(session)).into_response())
 }

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::deployment::{Deployment, Progress, Run};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use protocol::event::{Event, Kind};
+use protocol::expected::{UsualStep, seconds_left};
 use protocol::fold::Fold;
+use protocol::verdict::{RunResult, StepState};
 use store::PgPool;
+use store::durations::StepTime;
+use store::read::UsualRun;
 use store::sqlx::types::Uuid;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -66,15 +70,15 @@ struct Followed {
     written: Instant,
     told: Instant,
     dirty: bool,
-    /// How long such runs usually take, in seconds; asked for before the first write.
-    usual: Usual,
+    /// How long such runs usually take; asked for before the first write.
+    usual: Option<Usual>,
 }
 
-/// Whether it has been asked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Usual {
-    NotAsked,
-    Answered(Option<f64>),
+/// How long earlier runs of the Service took.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Usual {
+    run: Option<UsualRun>,
+    steps: Vec<UsualStep>,
 }
 
 struct Writer<C> {
@@ -108,7 +112,7 @@ impl<C: Cluster> Writer<C> {
             written: now,
             told: now,
             dirty: false,
-            usual: Usual::NotAsked,
+            usual: None,
         });
         followed.told = now;
         followed.dirty = true;
@@ -122,7 +126,12 @@ impl<C: Cluster> Writer<C> {
             && let Some(followed) = self.runs.remove(&key)
         {
             // The end of one run does not wait for another's.
-            tokio::spawn(write_end(Arc::clone(&self.cluster), followed, self.clock));
+            let pool = self.pool.clone();
+            let (cluster, clock) = (Arc::clone(&self.cluster), self.clock);
+            tokio::spawn(async move {
+                write_end(cluster, &followed, clock).await;
+                remember(&pool, &followed).await;
+            });
         }
     }
 
@@ -132,10 +141,8 @@ impl<C: Cluster> Writer<C> {
         for followed in self.runs.values_mut() {
             if followed.dirty && now.duration_since(followed.written) >= EVERY {
                 followed.written = now;
-                if followed.usual == Usual::NotAsked {
-                    let RunClaims { ns, name, .. } = &followed.claims;
-                    let usual = store::read::usual_seconds(&self.pool, ns, name).await;
-                    followed.usual = Usual::Answered(usual.ok().flatten());
+                if followed.usual.is_none() {
+                    followed.usual = Some(usual(&self.pool, &followed.claims).await.unwrap_or_default());
                 }
                 // Not written: the next one is due in 5 seconds.
                 if let Ok(Written::Yes) = write(&*self.cluster, followed, (self.clock)()).await {
@@ -166,10 +173,39 @@ async fn catch_up(pool: &PgPool, fold: &mut Fold, key: &(String, u32)) {
     }
 }
 
-async fn write_end<C: Cluster>(cluster: Arc<C>, followed: Followed, clock: fn() -> Timestamp) {
+async fn usual(pool: &PgPool, RunClaims { ns, name, .. }: &RunClaims) -> store::sqlx::Result<Usual> {
+    let run = store::read::usual_run(pool, ns, name).await?;
+    let steps = store::durations::usual_of(pool, ns, name).await?.into_iter().map(|step| UsualStep {
+        key: step.key,
+        place: step.place,
+        often: step.runs as f64 / step.of.max(1) as f64,
+        median: step.median,
+    });
+    Ok(Usual { run, steps: steps.collect() })
+}
+
+/// How long the steps of a run that succeeded took. Where this is lost, the next run teaches it.
+async fn remember(pool: &PgPool, Followed { claims, fold, .. }: &Followed) {
+    let succeeded = fold.verdict.as_ref().is_some_and(|verdict| verdict.result == RunResult::Succeeded);
+    let (Ok(uid), true) = (claims.sub.parse::<Uuid>(), succeeded) else { return };
+    if let Err(error) = store::durations::record(pool, uid, &times(fold)).await {
+        tracing::debug!(error = %error, "how long the steps of run {uid} took is not kept");
+    }
+}
+
+fn times(fold: &Fold) -> Vec<StepTime> {
+    let ran = fold.steps.iter().enumerate().filter(|(_, step)| step.state != StepState::Skipped);
+    let times = ran.filter_map(|(n, step)| {
+        let seconds = step.finished_at?.duration_since(step.started_at?).as_secs_f32();
+        Some(StepTime { key: step.key.clone(), place: i32::try_from(n).ok()?, seconds: seconds.max(0.0) })
+    });
+    times.collect()
+}
+
+async fn write_end<C: Cluster>(cluster: Arc<C>, followed: &Followed, clock: fn() -> Timestamp) {
     let mut pause = Duration::from_millis(20);
     for _ in 0..TRIES {
-        match write(&*cluster, &followed, clock()).await {
+        match write(&*cluster, followed, clock()).await {
             Ok(Written::Yes) => return,
             Ok(Written::Moved) => {}
             Err(error) => {
@@ -206,36 +242,68 @@ fn next(
     }
     let progress = fold.progress();
     let result = fold.verdict.as_ref().and_then(|verdict| serde_json::to_string(verdict).ok());
-    let left = match usual {
-        Usual::Answered(Some(usual)) => Some(usual - now.duration_since(run.claimed_at).as_secs_f64()),
-        _ => None,
+    let (expected_end, long_after) = match usual {
+        Some(usual) if result.is_none() => expected(fold, usual, run.claimed_at, now),
+        _ => (None, None),
     };
     // Longer than usual: nobody knows.
-    let expected_seconds = left.filter(|left| *left > 0.0 && result.is_none()).map(|left| left.ceil() as u32);
+    let expected_seconds = expected_end.map(|end| end.duration_since(now).as_secs_f64().ceil() as u32);
     Some(Run {
         seq,
-        progress: Some(Progress { done: progress.done, total: progress.total, expected_seconds }),
+        progress: Some(Progress {
+            done: progress.done,
+            total: progress.total,
+            expected_seconds,
+            expected_end,
+            long_after,
+        }),
         step: fold.current().map(|step| crds::conditions::shorten(&step.name, 200)),
         result,
         ..run.clone()
     })
 }
 
+/// When it is expected to end, unless it should have ended already; and from when on it takes longer than
+/// nine of ten earlier runs. What the steps say comes before what whole runs say.
+fn expected(
+    fold: &Fold,
+    usual: &Usual,
+    since: Timestamp,
+    now: Timestamp,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let after = |at: Timestamp, seconds: f64| {
+        SignedDuration::try_from_secs_f64(seconds).ok().and_then(|span| at.checked_add(span).ok())
+    };
+    let end = match seconds_left(&fold.steps, &usual.steps, now) {
+        Some(left) => after(now, left),
+        None => usual.run.and_then(|run| after(since, run.median)),
+    };
+    let long_after = usual.run.and_then(|run| after(since, run.p90));
+    (end.filter(|end| *end > now), long_after)
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-    use protocol::verdict::StepState;
-
     use super::*;
     use crate::claim::fake::{NOW, deployment};
 
-    fn followed(usual: Usual) -> Followed {
+    fn followed(usual: Option<Usual>) -> Followed {
         let mut fold = Fold::default();
         let kinds = [
             Kind::Plan { steps: Vec::new() },
-            Kind::StepStarted { key: "a:1#1".into(), name: "One".into() },
+            Kind::StepStarted {
+                key: "a:1#1".into(),
+                name: "One".into(),
+                section: String::new(),
+                conditional: false,
+            },
             Kind::StepFinished { key: "a:1#1".into(), state: StepState::Succeeded },
-            Kind::StepStarted { key: "a:2#1".into(), name: "Two".into() },
+            Kind::StepStarted {
+                key: "a:2#1".into(),
+                name: "Two".into(),
+                section: String::new(),
+                conditional: false,
+            },
         ];
         for (n, kind) in kinds.into_iter().enumerate() {
             fold.apply(&Event { seq: n as u64 + 1, at: NOW, kind });
@@ -254,23 +322,36 @@ mod tests {
 
     #[test]
     fn what_is_left_is_what_such_runs_usually_take_and_nothing_is_said_beyond() {
-        let left = |usual, after: i64| {
+        let said = |usual, after: i64| {
             let run = next(&claimed(), &followed(usual), NOW + SignedDuration::from_secs(after));
             let run = run.expect("something to say");
             let progress = run.progress.expect("progress");
             assert_eq!((run.seq, run.step.as_deref(), progress.done, progress.total), (4, Some("Two"), 1, 2));
-            progress.expected_seconds
+            let long = progress.long_after.map(|at| at.duration_since(NOW).as_secs());
+            (progress.expected_seconds, long)
         };
-        assert_eq!(left(Usual::Answered(Some(90.2)), 30), Some(61));
-        assert_eq!(left(Usual::Answered(Some(90.0)), 90), None);
-        assert_eq!(left(Usual::Answered(Some(90.0)), 300), None);
-        assert_eq!(left(Usual::Answered(None), 30), None);
-        assert_eq!(left(Usual::NotAsked, 30), None);
+        let usual = |median: f64, steps: &[f64]| {
+            let steps = steps.iter().enumerate().map(|(n, median)| UsualStep {
+                key: format!("a:{}#1", n + 1),
+                place: n as i32,
+                often: 1.0,
+                median: *median,
+            });
+            let run = Some(UsualRun { median, p90: median + 20.0 });
+            Some(Usual { run, steps: steps.collect() })
+        };
+        assert_eq!(said(usual(90.2, &[]), 30), (Some(61), Some(110)));
+        assert_eq!(said(usual(90.0, &[]), 90), (None, Some(110)));
+        assert_eq!(said(usual(90.0, &[]), 300), (None, Some(110)));
+        // What the steps say is nearer to it: the second one began at once, and a third one follows.
+        assert_eq!(said(usual(90.0, &[50.0, 40.0, 5.0]), 30), (Some(15), Some(110)));
+        assert_eq!(said(Some(Usual::default()), 30), (None, None));
+        assert_eq!(said(None, 30), (None, None));
     }
 
     #[test]
     fn another_run_or_attempt_is_left_alone() {
-        let followed = followed(Usual::NotAsked);
+        let followed = followed(None);
         assert!(next(&claimed(), &followed, NOW).is_some());
         for change in [
             |deployment: &mut Deployment| deployment.metadata.uid = Some("uid-2".into()),

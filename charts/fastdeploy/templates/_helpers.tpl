@@ -93,6 +93,17 @@ resources: {{- toYaml $values.resources | nindent 2 }}
 - {name: FASTDEPLOY_LOG_FORMAT, value: {{ .logFormat }}}
 {{- end }}
 
+{{/* Where traces go. Of: the root. */}}
+{{- define "fastdeploy.traces" -}}
+{{- with .Values.traces.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.traces.headersSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: headers}}
+{{- end }}
+{{- end }}
+
 {{/* One may be away at a time. Of: list of the root, the component's name and its values. */}}
 {{- define "fastdeploy.disruptionBudget" -}}
 {{- $root := index . 0 }}{{ $name := index . 1 }}{{ $values := index . 2 -}}

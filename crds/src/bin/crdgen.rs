@@ -1,4 +1,4 @@
-//! Writes what is generated from the types: `crds/*.yaml` and `docs/reasons.md`.
+//! Writes what is generated from the types: `crds/*.yaml`, `docs/reasons.md` and `docs/events.md`.
 
 use std::{error::Error, fs, path::Path};
 
@@ -10,5 +10,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let docs = crds.join("../docs");
     fs::create_dir_all(&docs)?;
     fs::write(docs.join("reasons.md"), crds::reasons::markdown())?;
+    fs::write(docs.join("events.md"), crds::events::markdown())?;
     Ok(())
 }

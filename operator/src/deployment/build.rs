@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crds::{Deployment, Service, names};
+use crds::{Deployment, DeploymentStatus, Service, names};
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Capabilities, ConfigMapVolumeSource, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
-            EmptyDirVolumeSource, EnvVar, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
-            PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-            SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
-            VolumeProjection,
+            Affinity, Capabilities, ConfigMapVolumeSource, Container, DownwardAPIVolumeFile,
+            DownwardAPIVolumeSource, EmptyDirVolumeSource, EnvVar, LocalObjectReference, ObjectFieldSelector,
+            PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec,
+            ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
+            ServiceAccountTokenProjection, Toleration, Volume, VolumeMount, VolumeProjection,
         },
     },
     apimachinery::pkg::{
@@ -29,6 +29,9 @@ pub const CONTAINER: &str = "run";
 /// Seconds that a pod gets to stop Ansible and to leave its verdict.
 pub const TERMINATION_GRACE_SECONDS: i64 = 30;
 const USER: i64 = 65_532;
+/// Name of the container that brings the runner into an image of the user's.
+const BRING: &str = "bring-runner";
+const PROGRAM_VOLUME: &str = "program";
 
 /// What the installation says about the pods of runs.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +74,11 @@ pub fn labels(deployment: &Deployment, attempt: u32) -> BTreeMap<String, String>
     .into()
 }
 
-/// The Job of one attempt.
+/// The Job of one attempt. `status` says what was frozen.
 pub fn job(
     deployment: &Deployment,
     service: &Service,
-    bundle: &str,
+    status: &DeploymentStatus,
     attempt: u32,
     installation: &Installation,
 ) -> Result<Job, Fault> {
@@ -114,7 +117,7 @@ pub fn job(
                     annotations: Some(annotations),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod_spec(service, &uid, bundle, attempt, installation)?),
+                spec: Some(pod_spec(service, &uid, status, attempt, installation)?),
             },
             ..JobSpec::default()
         }),
@@ -125,7 +128,7 @@ pub fn job(
 fn pod_spec(
     service: &Service,
     uid: &str,
-    bundle: &str,
+    status: &DeploymentStatus,
     attempt: u32,
     installation: &Installation,
 ) -> Result<PodSpec, Fault> {
@@ -135,7 +138,32 @@ fn pod_spec(
         value: Some(value.into()),
         ..EnvVar::default()
     };
-    let (volumes, mounts) = volumes(service, uid, bundle, attempt).into_iter().unzip();
+    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) =
+        volumes(service, uid, status, attempt).into_iter().unzip();
+    let further = further_volumes(service)?;
+    let mut environment: Vec<EnvVar> =
+        runner.env.iter().map(|variable| env(&variable.name, &variable.value)).collect();
+    environment.extend([
+        env(pod::ENV_RUN_UID, uid),
+        env(pod::ENV_ATTEMPT, &attempt.to_string()),
+        env(pod::ENV_API_URL, &installation.runs_url),
+        env(pod::ENV_API_CA, &installation.ca),
+        env(pod::ENV_SERVICE, &service.name_any()),
+    ]);
+    let hidden = hidden(service, &further);
+    if !hidden.is_empty() {
+        environment.push(env(pod::ENV_HIDE, &hidden.join(":")));
+    }
+    for (volume, mount) in further {
+        volumes.push(volume);
+        mounts.push(mount);
+    }
+    let brought = runner.image.is_some();
+    if brought {
+        let (volume, program) = program();
+        volumes.push(volume);
+        mounts.extend(program);
+    }
     let container = Container {
         name: CONTAINER.into(),
         image: Some(runner.image.clone().unwrap_or_else(|| installation.image.clone())),
@@ -143,26 +171,18 @@ fn pod_spec(
             Some(policy) => policy.as_str().to_owned(),
             None => installation.image_pull_policy.clone(),
         }),
-        env: Some(vec![
-            env(pod::ENV_RUN_UID, uid),
-            env(pod::ENV_ATTEMPT, &attempt.to_string()),
-            env(pod::ENV_API_URL, &installation.runs_url),
-            env(pod::ENV_API_CA, &installation.ca),
-        ]),
+        command: brought.then(|| vec![format!("{}/{}", pod::PROGRAM_DIR, pod::PROGRAM)]),
+        env: Some(environment),
         resources: Some(resources(service)?),
         volume_mounts: Some(mounts),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(confined()),
         ..Container::default()
     };
     Ok(PodSpec {
         restart_policy: Some("Never".into()),
-        // A token that Kubernetes accepts is nobody's business in there.
-        automount_service_account_token: Some(false),
+        // A token that Kubernetes accepts is nobody's business in there, unless the author wants it.
+        automount_service_account_token: Some(runner.service_account_name.is_some()),
+        service_account_name: runner.service_account_name.clone(),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(TERMINATION_GRACE_SECONDS),
         security_context: Some(PodSecurityContext {
@@ -181,18 +201,132 @@ fn pod_spec(
                 .collect()
         }),
         node_selector: (!runner.node_selector.is_empty()).then(|| runner.node_selector.clone()),
+        tolerations: tolerations(service)?,
+        affinity: affinity(service)?,
+        init_containers: brought.then(|| vec![bring(installation)]),
         containers: vec![container],
         volumes: Some(volumes),
         ..PodSpec::default()
     })
 }
 
+/// What no container of ours may do.
+fn confined() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
+        ..SecurityContext::default()
+    }
+}
+
+/// Puts our runner where an image of the user's finds it.
+fn bring(installation: &Installation) -> Container {
+    let quantities = |pairs: [(&str, &str); 2]| {
+        Some(pairs.into_iter().map(|(key, value)| (key.to_owned(), Quantity(value.to_owned()))).collect())
+    };
+    Container {
+        name: BRING.into(),
+        image: Some(installation.image.clone()),
+        image_pull_policy: Some(installation.image_pull_policy.clone()),
+        args: Some(vec![pod::INSTALL.into(), pod::PROGRAM_DIR.into()]),
+        resources: Some(ResourceRequirements {
+            requests: quantities([("cpu", "10m"), ("memory", "16Mi")]),
+            limits: quantities([("cpu", "1"), ("memory", "64Mi")]),
+            claims: None,
+        }),
+        volume_mounts: Some(vec![VolumeMount {
+            name: PROGRAM_VOLUME.into(),
+            mount_path: pod::PROGRAM_DIR.into(),
+            ..VolumeMount::default()
+        }]),
+        security_context: Some(confined()),
+        ..Container::default()
+    }
+}
+
+/// The volume with the runner, and how the container of the run sees it.
+fn program() -> (Volume, [VolumeMount; 2]) {
+    let volume = Volume {
+        name: PROGRAM_VOLUME.into(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    };
+    let mount = |path: &str, part: Option<&str>| VolumeMount {
+        name: PROGRAM_VOLUME.into(),
+        mount_path: path.into(),
+        sub_path: part.map(Into::into),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
+    (volume, [mount(pod::PROGRAM_DIR, None), mount("/etc/passwd", Some(pod::PASSWD))])
+}
+
+/// The author's own volumes.
+fn further_volumes(service: &Service) -> Result<Vec<(Volume, VolumeMount)>, Fault> {
+    let mut list = Vec::new();
+    for further in &service.spec.runner.volumes {
+        let name = format!("own-{}", further.name);
+        let mut volume = further.volume.clone();
+        volume["name"] = name.clone().into();
+        let mount = VolumeMount {
+            name: name.clone(),
+            mount_path: further.mount_path.clone(),
+            read_only: further.read_only.then_some(true),
+            ..VolumeMount::default()
+        };
+        let field = format!("runner.volumes.{}.volume", further.name);
+        list.push((as_in_a_pod::<Volume>(&field, &volume, "a volume")?, mount));
+    }
+    Ok(list)
+}
+
+/// Directories with secrets of the author's volumes: their values are hidden, too.
+fn hidden(service: &Service, further: &[(Volume, VolumeMount)]) -> Vec<String> {
+    let secret = |volume: &Volume| {
+        volume.secret.is_some()
+            || volume.projected.as_ref().is_some_and(|projected| {
+                let parts = projected.sources.iter().flatten();
+                parts.into_iter().any(|part| part.secret.is_some() || part.service_account_token.is_some())
+            })
+    };
+    let mut paths: Vec<String> = further
+        .iter()
+        .filter(|(volume, _)| secret(volume))
+        .map(|(_, mount)| mount.mount_path.clone())
+        .collect();
+    if service.spec.runner.service_account_name.is_some() {
+        paths.push("/var/run/secrets/kubernetes.io/serviceaccount".to_owned());
+    }
+    paths
+}
+
+fn tolerations(service: &Service) -> Result<Option<Vec<Toleration>>, Fault> {
+    let list = &service.spec.runner.tolerations;
+    let read = list.iter().map(|one| as_in_a_pod("runner.tolerations", one, "tolerations"));
+    (!list.is_empty()).then(|| read.collect()).transpose()
+}
+
+fn affinity(service: &Service) -> Result<Option<Affinity>, Fault> {
+    let affinity = service.spec.runner.affinity.as_ref();
+    affinity.map(|affinity| as_in_a_pod("runner.affinity", affinity, "affinity")).transpose()
+}
+
+/// A part of a pod that the CRD does not describe.
+fn as_in_a_pod<T: serde::de::DeserializeOwned>(
+    field: &str,
+    value: &serde_json::Value,
+    what: &str,
+) -> Result<T, Fault> {
+    serde_json::from_value(value.clone()).map_err(|error| Fault {
+        reason: crds::Reason::InvalidSpec,
+        message: format!("{field}: {error}; write {what} as in a pod"),
+    })
+}
+
 fn resources(service: &Service) -> Result<ResourceRequirements, Fault> {
     if let Some(resources) = &service.spec.runner.resources {
-        return serde_json::from_value(resources.clone()).map_err(|error| Fault {
-            reason: crds::Reason::InvalidSpec,
-            message: format!("runner.resources: {error}; write requests and limits as in a pod"),
-        });
+        return as_in_a_pod("runner.resources", resources, "requests and limits");
     }
     let quantities = |pairs: &[(&str, &str)]| {
         Some(pairs.iter().map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned()))).collect())
@@ -204,7 +338,12 @@ fn resources(service: &Service) -> Result<ResourceRequirements, Fault> {
     })
 }
 
-fn volumes(service: &Service, uid: &str, bundle: &str, attempt: u32) -> Vec<(Volume, VolumeMount)> {
+fn volumes(
+    service: &Service,
+    uid: &str,
+    status: &DeploymentStatus,
+    attempt: u32,
+) -> Vec<(Volume, VolumeMount)> {
     let spec = &service.spec;
     let mut list = Vec::new();
     let mut add = |name: &str, path: &str, writable: bool, volume: Volume| {
@@ -238,15 +377,32 @@ fn volumes(service: &Service, uid: &str, bundle: &str, attempt: u32) -> Vec<(Vol
         ..Volume::default()
     };
 
-    add("bundle", pod::BUNDLE_DIR, false, config_map(bundle));
+    add("bundle", pod::BUNDLE_DIR, false, config_map(status.bundle.as_deref().unwrap_or_default()));
     add("work", pod::WORK_DIR, true, empty(None, None));
     add("tmp", "/tmp", true, empty(None, None));
     add("spool", pod::SPOOL_DIR, true, empty(None, None));
     add("memory", pod::MEMORY_DIR, true, empty(Some("Memory"), Some("64Mi")));
     add("token", pod::TOKEN_DIR, false, token(uid, attempt));
     add("pod", pod::DOWNWARD_DIR, false, downward());
-    if let Some(ssh) = &spec.credentials.ssh {
-        add("ssh", pod::SSH_DIR, false, secret(&ssh.secret_ref.name));
+    let credentials = &spec.credentials;
+    if let Some(reference) = credentials.ssh.as_ref().and_then(|ssh| ssh.secret_ref.as_ref()) {
+        add("ssh", pod::SSH_DIR, false, secret(&reference.name));
+    }
+    for (index, password) in credentials.vault_passwords.iter().enumerate() {
+        let path = format!("{}{index}", pod::VAULT_DIR_PREFIX);
+        add(&format!("vault-{index}"), &path, false, secret(&password.secret_ref.name));
+    }
+    if let Some(password) = &credentials.r#become {
+        add("become", pod::BECOME_DIR, false, secret(&password.secret_ref.name));
+    }
+    if let Some(galaxy) = &credentials.galaxy {
+        add("galaxy", pod::GALAXY_DIR, false, secret(&galaxy.secret_ref.name));
+    }
+    if let Some(cache) = &spec.runner.cache {
+        let claim =
+            PersistentVolumeClaimVolumeSource { claim_name: cache.claim_name.clone(), read_only: None };
+        let volume = Volume { persistent_volume_claim: Some(claim), ..Volume::default() };
+        add("cache", pod::CACHE_DIR, true, volume);
     }
     if let Some(known) = &spec.credentials.known_hosts {
         if let Some(reference) = &known.config_map_ref {
@@ -255,8 +411,14 @@ fn volumes(service: &Service, uid: &str, bundle: &str, attempt: u32) -> Vec<(Vol
             add("known-hosts", pod::KNOWN_HOSTS_DIR, false, secret(&reference.name));
         }
     }
+    if let Some(reference) = spec.source.git.as_ref().and_then(|git| git.secret_ref.as_ref()) {
+        add("git", pod::GIT_DIR, false, secret(&reference.name));
+    }
     if let Some(reference) = &spec.inventory.secret_ref {
         add("inventory", pod::INVENTORY_DIR, false, secret(&reference.name));
+    }
+    if let Some(reference) = &status.secret_inputs {
+        add("inputs", pod::SECRET_INPUTS_DIR, false, secret(&reference.name));
     }
     for (index, reference) in
         spec.variables_from.iter().filter_map(|from| from.secret_ref.as_ref()).enumerate()

@@ -18,7 +18,7 @@ pub fn set(
     let (state, also) = match phase {
         Phase::Succeeded => (State::True, None),
         Phase::Failed | Phase::NothingDone | Phase::Cancelled => (State::False, Some(STALLED)),
-        Phase::Pending | Phase::Queued | Phase::Preparing | Phase::Running => {
+        Phase::Pending | Phase::AwaitingApproval | Phase::Queued | Phase::Preparing | Phase::Running => {
             (State::Unknown, Some(RECONCILING))
         }
     };

@@ -65,7 +65,10 @@ pub fn of(pod: &Pod) -> Fate {
     if lock::pod_ended(pod) {
         return Fate::Ended(end(pod, state));
     }
-    if let Some(waiting) = state.and_then(|state| state.waiting.as_ref()) {
+    // An image of the user's gets the runner from an init container first.
+    let bringing =
+        status.init_container_statuses.iter().flatten().find_map(|c| c.state.as_ref()?.waiting.as_ref());
+    if let Some(waiting) = bringing.or_else(|| state.and_then(|state| state.waiting.as_ref())) {
         let message = waiting.message.clone().unwrap_or_default();
         match waiting.reason.as_deref() {
             Some("ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") => {

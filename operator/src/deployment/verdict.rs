@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use crds::{
-    Phase, Reason,
+    DeploymentStatus, Phase, Reason,
     conditions::shorten,
-    deployment::{HostsStatus, Run, StepHosts, StepState, StepStatus},
+    deployment::{FailureStatus, HostKey, HostsStatus, Run, StepHosts, StepState, StepStatus},
 };
 use jiff::Timestamp;
 use protocol::verdict::{RunResult, Step, Verdict as Message};
 use serde_json::Value;
 
-use super::fate::End;
+use super::{conditions, fate::End};
 
 /// How a Deployment ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +27,16 @@ pub struct Verdict {
     pub host: Option<String>,
     /// A sentence for people.
     pub message: String,
+    /// The key that a server shows which was not recognised.
+    pub host_key: Option<HostKey>,
     /// The servers, where Ansible got so far.
     pub hosts: Option<HostsStatus>,
     /// The steps, where Ansible got so far.
     pub steps: Vec<StepStatus>,
     /// What the playbook reported.
     pub outputs: BTreeMap<String, Value>,
+    /// Whether the site answered after it.
+    pub site_up: Option<bool>,
     /// When it was over, if known.
     pub at: Option<Timestamp>,
 }
@@ -47,12 +51,52 @@ impl Verdict {
             step: None,
             host: None,
             message: if message.is_empty() { reason.meaning().into() } else { message },
+            host_key: None,
             hosts: None,
             steps: Vec::new(),
             outputs: BTreeMap::new(),
+            site_up: None,
             at: None,
         }
     }
+}
+
+/// The status of a Deployment that ends with this verdict, and the verdict in a sentence.
+pub fn ended(
+    mut new: DeploymentStatus,
+    verdict: Verdict,
+    generation: i64,
+    now: Timestamp,
+) -> (DeploymentStatus, String) {
+    let Verdict { phase, reason, step, host, message, host_key, hosts, steps, outputs, site_up, at } =
+        verdict;
+    new.waiting_for = None;
+    new.retry_at = None;
+    new.steps = steps;
+    new.hosts = hosts;
+    new.outputs = outputs;
+    new.site_up = site_up;
+    new.started_at = new.started_at.or(new.run.as_ref().map(|run| run.claimed_at));
+    new.finished_at = Some(at.unwrap_or(now));
+    if phase != Phase::Succeeded {
+        new.failure = Some(FailureStatus {
+            reason: reason.as_str().into(),
+            step: step.clone(),
+            host: host.clone(),
+            message: shorten(&message, 1_000),
+            hint: reason.hint().into(),
+            host_key,
+        });
+    }
+    let place = match (&step, &host) {
+        (Some(step), Some(host)) => format!("“{step}” on {host}: "),
+        (Some(step), None) => format!("“{step}”: "),
+        (None, Some(host)) => format!("{host}: "),
+        (None, None) => String::new(),
+    };
+    let sentence = shorten(&format!("{place}{message}"), 500);
+    conditions::set(&mut new, phase, reason, &sentence, generation, now);
+    (new, sentence)
 }
 
 /// The verdict on a pod that has ended. `asked_to_stop`: somebody wanted it stopped.
@@ -108,9 +152,14 @@ fn reported(message: Message, claimed: bool) -> Verdict {
         step: failure.step.map(|step| shorten(&step, 200)),
         host: failure.host.map(|host| shorten(&host, 253)),
         message: sentence,
+        host_key: failure.host_key.map(|key| HostKey {
+            fingerprint: shorten(&key.fingerprint, 100),
+            known_hosts: shorten(&key.line, 1_000),
+        }),
         hosts: (message.started_at.is_some()).then_some(hosts),
         steps: unique(steps),
         outputs: message.outputs,
+        site_up: message.site_up,
         at: message.finished_at,
     }
 }
@@ -121,6 +170,10 @@ fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
     };
     let verdict = match end.word.as_str() {
         "OOMKilled" => Verdict::plain(Phase::Failed, Reason::OutOfMemory, ""),
+        "Evicted" => Verdict::plain(Phase::Failed, Reason::Evicted, said(Reason::Evicted.meaning().into())),
+        "NodeLost" => {
+            Verdict::plain(Phase::Failed, Reason::NodeLost, said(Reason::NodeLost.meaning().into()))
+        }
         "DeadlineExceeded" => Verdict::plain(Phase::Failed, Reason::Timeout, ""),
         _ if asked_to_stop => Verdict::plain(Phase::Cancelled, Reason::Cancelled, ""),
         "StartError" | "ContainerCannotRun" => {
@@ -228,7 +281,8 @@ mod tests {
             ("DeadlineExceeded", None, false, Phase::Failed, Reason::Timeout),
             ("Error", Some(137), false, Phase::Failed, Reason::RunnerLost),
             ("Error", Some(137), true, Phase::Cancelled, Reason::Cancelled),
-            ("Evicted", None, false, Phase::Failed, Reason::RunnerLost),
+            ("Evicted", None, false, Phase::Failed, Reason::Evicted),
+            ("NodeLost", None, false, Phase::Failed, Reason::NodeLost),
             ("StartError", Some(128), false, Phase::Failed, Reason::RunnerFailed),
         ] {
             let end = End { exit_code, word: word.into(), ..End::default() };

@@ -12,6 +12,8 @@ pub enum Heard {
     Listing(Kind),
     /// An object as it is; as part of a full list, or because it changed.
     Seen(Kind, Row),
+    /// An object is there, and we cannot read it.
+    Unreadable(Kind, Uuid),
     /// An object was deleted; the resourceVersion of its end.
     Gone(Kind, Uuid, i64),
     /// The full list has ended.
@@ -53,6 +55,11 @@ impl Lists {
                         listed.push(row.uid);
                     }
                     latest.insert(row.uid, Latest::Seen(row));
+                }
+                Heard::Unreadable(kind, uid) => {
+                    if let Some(listed) = self.0.get_mut(&kind) {
+                        listed.push(uid);
+                    }
                 }
                 Heard::Gone(kind, uid, version) => {
                     latest.insert(uid, Latest::Gone(kind, version));
@@ -131,6 +138,10 @@ mod tests {
         let writes = lists.writes([Heard::Seen(service, row(2, 2)), Heard::Listed(service)]);
         let both = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
         assert_eq!(writes, [Write::Upsert(vec![row(2, 2)]), Write::GoneBut(service, both)]);
+        // One that cannot be read is there all the same.
+        let unreadable = Heard::Unreadable(service, Uuid::from_u128(7));
+        let writes = lists.writes([Heard::Listing(service), unreadable, Heard::Listed(service)]);
+        assert_eq!(writes, [Write::GoneBut(service, vec![Uuid::from_u128(7)])]);
         // A watch that broke in the middle of a list begins anew.
         lists.writes([Heard::Listing(service), Heard::Seen(service, row(9, 1))]);
         let writes = lists.writes([Heard::Listing(service), Heard::Listed(service)]);

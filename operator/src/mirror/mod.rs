@@ -4,13 +4,17 @@
 
 mod batch;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use crds::{Deployment, Service};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, Client, ResourceExt,
+    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         watcher::{self, watcher},
@@ -25,7 +29,7 @@ use store::{
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use self::batch::{Heard, Lists, Write};
-use crate::health::Ready;
+use crate::{health::Ready, metrics::Metrics};
 
 /// Objects in one write, and those that wait for it: this bounds the memory.
 const BATCH: usize = 500;
@@ -33,11 +37,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How soon a database that was replaced by an empty one is noticed, if nothing happens meanwhile.
 const LOOK: Duration = Duration::from_secs(10);
-/// Digests that are remembered as archived.
+/// Bundles that are remembered as archived.
 const REMEMBERED: usize = 10_000;
 
 /// Mirrors until the process ends. Only the leader does.
-pub async fn run(client: Client, pool: Option<PgPool>, ready: Ready) {
+pub async fn run(client: Client, pool: Option<PgPool>, ready: Ready, metrics: Metrics) {
     let Some(pool) = pool else { return std::future::pending().await };
     loop {
         let (tell, heard) = mpsc::channel(BATCH);
@@ -47,6 +51,7 @@ pub async fn run(client: Client, pool: Option<PgPool>, ready: Ready) {
             client: client.clone(),
             pool: pool.clone(),
             ready: ready.clone(),
+            metrics: metrics.clone(),
             archived: HashSet::new(),
         };
         // The writer ends where the database is another one than before: everything is listed anew.
@@ -76,14 +81,17 @@ where
         + Send
         + 'static,
 {
-    let stream = watcher(Api::<K>::all(client), watcher::Config::default()).default_backoff();
+    let stream =
+        watcher(Api::<DeserializeGuard<K>>::all(client), watcher::Config::default()).default_backoff();
     let mut stream = std::pin::pin!(stream);
     while let Some(event) = stream.next().await {
         let heard = match event {
             Ok(watcher::Event::Init) => Some(Heard::Listing(kind)),
-            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                row(&object).map(|row| Heard::Seen(kind, row))
-            }
+            Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => match &object.0 {
+                Ok(object) => row(object).map(|row| Heard::Seen(kind, row)),
+                // The controllers say so. What was known of it stays.
+                Err(_) => ended(&object).map(|(uid, _)| Heard::Unreadable(kind, uid)),
+            },
             Ok(watcher::Event::InitDone) => Some(Heard::Listed(kind)),
             Ok(watcher::Event::Delete(object)) => ended(&object).map(|(uid, at)| Heard::Gone(kind, uid, at)),
             // It is taken up again by itself.
@@ -108,6 +116,7 @@ struct Writer {
     client: Client,
     pool: PgPool,
     ready: Ready,
+    metrics: Metrics,
     archived: HashSet<String>,
 }
 
@@ -128,6 +137,7 @@ impl Writer {
                     return;
                 },
             }
+            let (began, some) = (Instant::now(), !batch.is_empty());
             for write in lists.writes(batch.drain(..)) {
                 self.insist(async || match &write {
                     Write::Upsert(rows) => mirror::upsert(&pool, epoch, rows).await,
@@ -138,6 +148,9 @@ impl Writer {
                 if let Write::Upsert(rows) = &write {
                     self.archive(rows).await;
                 }
+            }
+            if some {
+                self.metrics.mirrored(began.elapsed(), heard.len());
             }
         }
     }
@@ -162,26 +175,26 @@ impl Writer {
         }
     }
 
-    /// Keeps the frozen input of runs, once per digest. What does not work now is tried with the next change.
+    /// Keeps the frozen input of runs, each once. What does not work now is tried with the next change.
     async fn archive(&mut self, rows: &[Row]) {
         for row in rows.iter().filter(|row| row.run.is_some()) {
             let status = &row.object["status"];
             let (Some(name), Some(digest)) = (status["bundle"].as_str(), status["digest"].as_str()) else {
                 continue;
             };
-            if self.archived.contains(digest) {
+            if self.archived.contains(name) {
                 continue;
             }
             let bundles = Api::<ConfigMap>::namespaced(self.client.clone(), &row.namespace);
             let Ok(Some(bundle)) = bundles.get_opt(name).await else { continue };
             let content = bundle.data.as_ref().and_then(|data| data.get(protocol::pod::BUNDLE_KEY));
             if let Some(content) = content
-                && store::bundles::put(&self.pool, digest, content).await.is_ok()
+                && store::bundles::put(&self.pool, name, digest, content).await.is_ok()
             {
                 if self.archived.len() >= REMEMBERED {
                     self.archived.clear();
                 }
-                self.archived.insert(digest.to_owned());
+                self.archived.insert(name.to_owned());
             }
         }
     }

@@ -3,19 +3,23 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crds::{
-    Deployment, DeploymentStatus, Phase, Service, ServiceStatus,
-    deployment::{DeploymentSpec, Via},
+    Deployment, DeploymentStatus, Phase, Reason, Service, ServiceStatus,
+    deployment::Mode,
+    drift::DriftResult,
     names,
-    service::{Active, DeployPolicy, Handled, Last, Live, ObjectRef},
+    service::{ObjectRef, SourceStatus},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt;
 
-use super::{conditions, history};
+use super::{
+    conditions, drift, ends, history,
+    triggers::{self, Automatic},
+    turn,
+};
 use crate::{
     frozen::{self, Fault, WantedRun},
-    lock::{self, Over},
     plan::Plan,
     world::{Target, Write},
 };
@@ -36,19 +40,20 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     /// What PostgreSQL has of what the history's limits would remove.
     pub archive: history::Archive,
+    /// Why it may not start by itself yet: each Service that it depends on and that is not ready, in a sentence.
+    pub dependencies: Vec<String>,
+    /// The circle that it depends on itself by, if there is one: names.
+    pub circle: Option<Vec<String>>,
+    /// How many Deployments wait for their turn.
+    pub waiting: usize,
+    /// There is room for one more run in namespace and cluster.
+    pub room: bool,
+    /// A check for drift is due, and PostgreSQL does not answer.
+    pub database_away: bool,
+    /// A wish to look now was fulfilled, if there was one.
+    pub answered: bool,
     /// What the Service wants now.
     pub wanted: Result<WantedRun, Fault>,
-}
-
-/// What an automatic run would need, if one is asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Automatic {
-    /// Nothing new is wanted, or nobody but people deploys.
-    NotAsked,
-    /// It is on its way.
-    Coming,
-    /// This input has no answer.
-    InputRequired(String),
 }
 
 /// Decides.
@@ -62,19 +67,38 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
     let mut deployments: Vec<&Deployment> = observed.deployments.iter().collect();
     deployments.sort_by_key(|d| (d.metadata.creation_timestamp.clone().map(|t| t.0), d.name_any()));
 
-    record_ends(&mut new, &deployments);
+    ends::record(&mut new, &deployments);
+    drift::record(&mut new, service, &deployments);
     let numbered = number(&mut new, &deployments);
     let numbers = numbers(&deployments, &numbered);
-    record_handled(&mut new, service, &deployments, &numbers, observed);
-    let lost_until = release_lock(&mut new, &deployments, observed, &mut plan);
-    let automatic = automatic_run(service, &new, &deployments, observed, &mut plan);
-    take_turn(&mut new, service, &deployments, &numbers, observed.now);
+    ends::record_handled(&mut new, service, &deployments, &numbers, observed);
+    let lost_until = turn::release(&mut new, &deployments, observed, &mut plan);
+    let decided = circle(observed)
+        .and_then(|()| triggers::decide(service, &mut new, &deployments, observed, &mut plan))
+        .and_then(|automatic| {
+            if automatic != Automatic::Coming {
+                drift::check(service, &new, &deployments, observed.database_away, observed.now, &mut plan);
+            }
+            turn::take(&mut new, service, &deployments, &numbers, observed, &mut plan).map(|()| automatic)
+        });
+    let (automatic, fault) = match decided {
+        Ok(automatic) => (automatic, None),
+        Err(fault) => (Automatic::NotAsked, Some(fault)),
+    };
 
     new.observed_generation = service.metadata.generation.unwrap_or_default();
-    new.last_handled_reconcile_at =
-        service.annotations().get(names::ANNOTATION_REQUESTED_AT).cloned().or(new.last_handled_reconcile_at);
+    let requested = service.annotations().get(names::ANNOTATION_REQUESTED_AT).filter(|_| observed.answered);
+    new.last_handled_reconcile_at = requested.cloned().or(new.last_handled_reconcile_at);
+    if old.observed_generation != new.observed_generation && observed.wanted.is_err() {
+        // What was found for another spec is not what this one falls back to.
+        new.source = None;
+    }
     if let Ok(wanted) = &observed.wanted {
-        new.source = Some(crds::service::SourceStatus { revision: wanted.revision.clone() });
+        // The time stays as long as nothing else changes: it must not make news of its own.
+        let same = |old: &SourceStatus| SourceStatus { checked_at: None, ..old.clone() } == wanted.source;
+        if !new.source.as_ref().is_some_and(same) {
+            new.source = Some(SourceStatus { checked_at: Some(observed.now), ..wanted.source.clone() });
+        }
     }
     let seen = conditions::Seen {
         service,
@@ -82,18 +106,22 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
         deployments: &deployments,
         numbers: &numbers,
         automatic: &automatic,
+        fault: fault.as_ref(),
         lost_until,
     };
     new.conditions = conditions::decide(&seen, observed);
     // The Deployment that is made now wakes us again at once; until then there is nothing to tell.
     if plan.writes.iter().any(|write| matches!(write, Write::CreateDeployment(_))) {
+        plan.writes.retain(|write| matches!(write, Write::CreateDeployment(_)));
         return plan;
     }
 
+    let event = news(&old, &new);
     // The Service's status first: numbers that were taken but not given are skipped, never given twice.
     if new != old {
-        plan.writes.push(Write::ServiceStatus { old: Box::new(old), new: Box::new(new.clone()) });
+        plan.writes.insert(0, Write::ServiceStatus { old: Box::new(old), new: Box::new(new.clone()) });
     }
+    plan.writes.extend(event);
     for (deployment, number) in numbered {
         let old = deployment.status.clone().unwrap_or_default();
         let new = DeploymentStatus { number: Some(number), ..old.clone() };
@@ -110,6 +138,30 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
         plan.look_again_in(REREAD);
     }
     plan
+}
+
+/// Whoever waits for itself waits for ever.
+fn circle(observed: &Observed) -> Result<(), Fault> {
+    let Some(circle) = &observed.circle else { return Ok(()) };
+    let message = format!("dependsOn: {} is a circle; take one of them out", circle.join(" → "));
+    Err(Fault { reason: Reason::InvalidSpec, message })
+}
+
+/// Drift is worth a word when it is found, not with each check that finds it again.
+fn news(old: &ServiceStatus, new: &ServiceStatus) -> Option<Write> {
+    let result = |status: &ServiceStatus| status.drift.as_ref().and_then(|drift| drift.result);
+    let reason = match result(new) {
+        Some(DriftResult::Drifted) => Reason::Drifted,
+        Some(DriftResult::NotIdempotent) => Reason::NotIdempotent,
+        Some(DriftResult::InSync) | None => return None,
+    };
+    let note = new.drift.as_ref().map(drift::summary)?;
+    (result(old) != result(new)).then_some(Write::Event { reason, note, warning: true })
+}
+
+/// As people call it.
+pub(super) fn named(deployment: &Deployment) -> String {
+    number_of(deployment).map_or_else(|| deployment.name_any(), |number| format!("#{number}"))
 }
 
 pub(super) fn target(deployment: &Deployment) -> Target {
@@ -137,185 +189,16 @@ pub(super) fn began(deployment: &Deployment) -> bool {
     deployment.status.as_ref().is_some_and(|status| status.run.is_some())
 }
 
-fn number_of(deployment: &Deployment) -> Option<i64> {
+pub(super) fn number_of(deployment: &Deployment) -> Option<i64> {
     deployment.status.as_ref().and_then(|status| status.number)
 }
 
-/// `last`, `live`, `previous`: from the Deployments that have ended.
-fn record_ends(new: &mut ServiceStatus, deployments: &[&Deployment]) {
-    let ended = deployments.iter().filter(|d| is_over(d) && number_of(d).is_some());
-    let finished = |d: &Deployment| d.status.as_ref().and_then(|s| s.finished_at);
-    if let Some(last) = ended.clone().max_by_key(|d| (finished(d), number_of(d))) {
-        let known = new
-            .last
-            .as_ref()
-            .and_then(|l| deployments.iter().find(|d| d.uid() == Some(l.deployment.uid.clone())));
-        if known.is_none_or(|known| (finished(known), number_of(known)) < (finished(last), number_of(last))) {
-            new.last =
-                phase(last).map(|phase| Last { deployment: reference(last), number: number_of(last), phase });
-        }
-    }
-    let succeeded = ended.filter(|d| phase(d) == Some(Phase::Succeeded)).max_by_key(|d| number_of(d));
-    let Some((deployment, status)) = succeeded.and_then(|d| Some((*d, d.status.as_ref()?))) else { return };
-    let number = status.number.unwrap_or_default();
-    if new.live.as_ref().is_some_and(|live| live.number >= number) {
-        return;
-    }
-    let live = Live {
-        deployment: reference(deployment),
-        number,
-        digest: status.digest.clone().unwrap_or_default(),
-        revision: status.revision.clone().unwrap_or_default(),
-        inputs: deployment.spec.inputs.clone(),
-        outputs: status.outputs.clone(),
-        since: status.finished_at.unwrap_or(Timestamp::UNIX_EPOCH),
-    };
-    new.previous = new.live.replace(live).map(|live| live.deployment);
-}
-
-/// `handled`: a wanted state is acted on once a Deployment was made for it, or once one that people
-/// asked for has run it.
-fn record_handled(
-    new: &mut ServiceStatus,
-    service: &Service,
-    deployments: &[&Deployment],
-    numbers: &BTreeMap<String, i64>,
-    observed: &Observed,
-) {
-    if let Ok(wanted) = &observed.wanted {
-        let number = |d: &Deployment| numbers.get(&d.uid().unwrap_or_default());
-        let already = new.handled.as_ref().and_then(|handled| numbers.get(&handled.deployment.uid));
-        let made_for_it = automatic_name(service, new, wanted);
-        let acted = deployments
-            .iter()
-            .filter(|d| already.is_none_or(|already| number(d) > Some(already)))
-            .filter(|d| {
-                let digest = d.status.as_ref().and_then(|s| s.digest.as_deref());
-                d.name_any() == made_for_it || (digest == Some(wanted.digest()) && is_over(d) && began(d))
-            })
-            .max_by_key(|d| number(d));
-        if let Some(deployment) = acted {
-            new.handled = Some(Handled {
-                digest: wanted.digest().into(),
-                deployment: reference(deployment),
-                result: None,
-                tries: 1,
-                next_at: None,
-            });
-        }
-    }
-    if let Some(handled) = &mut new.handled {
-        let deployment = deployments.iter().find(|d| d.uid().as_ref() == Some(&handled.deployment.uid));
-        if let Some(phase) = deployment.and_then(|d| phase(d)).filter(|phase| phase.is_terminal()) {
-            handled.result = Some(phase);
-        }
-    }
-}
-
-/// Releases the lock of a run that is over. Answers until when it is kept for one that may not be.
-fn release_lock(
-    new: &mut ServiceStatus,
-    deployments: &[&Deployment],
-    observed: &Observed,
-    plan: &mut Plan,
-) -> Option<Timestamp> {
-    let active = new.active.as_ref()?;
-    let holder = deployments.iter().find(|d| d.uid().as_ref() == Some(&active.uid)).copied();
-    if holder.is_some_and(|d| !is_over(d)) {
-        return None;
-    }
-    match lock::over(holder, active.until, &observed.pods, observed.now) {
-        Over::Yes => {
-            new.active = None;
-            None
-        }
-        // Its result is there, its pod is about to end: that wakes us by way of the Deployment.
-        Over::At(_) if holder.is_some_and(|holder| has_pod(holder, &observed.pods)) => {
-            plan.look_again_in(Duration::from_secs(10));
-            None
-        }
-        Over::At(end) => {
-            // The Deployment may be deleted meanwhile: what the lock needs to know stands with it.
-            new.active = Some(Active { until: Some(end), ..active.clone() });
-            plan.look_again_at(end, observed.now);
-            Some(end)
-        }
-        Over::NotYet => {
-            plan.look_again_in(Duration::from_secs(10));
-            None
-        }
-    }
-}
-
-/// The pod that claimed is there, whether or not it has ended.
-fn has_pod(deployment: &Deployment, pods: &[Pod]) -> bool {
-    let run = deployment.status.as_ref().and_then(|status| status.run.as_ref());
-    run.is_some_and(|run| pods.iter().any(|pod| pod.uid().as_deref() == Some(&run.pod_uid)))
-}
-
-/// The trigger of the run that this wanted state asks for.
-fn trigger(status: &ServiceStatus, wanted: &WantedRun) -> String {
-    let after = status.handled.as_ref().map_or("none", |handled| &handled.deployment.uid);
-    format!("change:{}:{after}", wanted.digest())
-}
-
-fn automatic_name(service: &Service, status: &ServiceStatus, wanted: &WantedRun) -> String {
-    names::deployment(&service.name_any(), &service.uid().unwrap_or_default(), &trigger(status, wanted))
-}
-
-fn automatic_run(
-    service: &Service,
-    status: &ServiceStatus,
-    deployments: &[&Deployment],
-    observed: &Observed,
-    plan: &mut Plan,
-) -> Automatic {
-    let Ok(wanted) = &observed.wanted else { return Automatic::NotAsked };
-    let handled = status.handled.as_ref().is_some_and(|handled| handled.digest == wanted.digest());
-    if service.spec.policy.deploy != DeployPolicy::OnChange || service.spec.suspend || handled {
-        return Automatic::NotAsked;
-    }
-    let name = automatic_name(service, status, wanted);
-    // One that has not frozen its input yet will freeze what is wanted then.
-    let coming = |d: &Deployment| {
-        let by_change = d.annotations().contains_key(names::ANNOTATION_TRIGGER);
-        let frozen = d.status.as_ref().and_then(|status| status.digest.as_deref());
-        let will_run_it = frozen.map_or(by_change, |digest| digest == wanted.digest());
-        d.name_any() == name || (will_run_it && !is_over(d))
-    };
-    if deployments.iter().any(|d| coming(d)) {
-        return Automatic::Coming;
-    }
-    let live = status.live.as_ref().map(|live| &live.inputs);
-    match crds::inputs::automatic(&service.spec.inputs, live) {
-        Err(input) => Automatic::InputRequired(input),
-        Ok(inputs) => {
-            let mut deployment = Deployment::new(
-                &name,
-                DeploymentSpec { service: service.name_any(), reason: None, inputs, cancel: None },
-            );
-            deployment.metadata.namespace = service.namespace();
-            deployment.metadata.labels = Some([(names::LABEL_SERVICE.into(), service.name_any())].into());
-            deployment.metadata.annotations =
-                Some([(names::ANNOTATION_TRIGGER.into(), trigger(status, wanted))].into());
-            deployment.metadata.finalizers = Some(vec![names::FINALIZER_RUN.into()]);
-            deployment.metadata.owner_references =
-                Some(vec![crate::deployment::build::owner_reference::<Service>(
-                    &service.name_any(),
-                    &service.uid().unwrap_or_default(),
-                    true,
-                )]);
-            plan.writes.push(Write::CreateDeployment(Box::new(deployment)));
-            Automatic::Coming
-        }
-    }
-}
-
-/// Numbers those that have none, in the order of their creation.
+/// Numbers those that have none, in the order of their creation. Previews have none.
 fn number<'a>(new: &mut ServiceStatus, deployments: &[&'a Deployment]) -> Vec<(&'a Deployment, i64)> {
     let waiting = deployments
         .iter()
-        .filter(|d| !is_over(d) && number_of(d).is_none() && d.metadata.deletion_timestamp.is_none());
+        .filter(|d| d.spec.mode == Mode::Apply && d.metadata.deletion_timestamp.is_none())
+        .filter(|d| !is_over(d) && number_of(d).is_none());
     waiting
         .map(|d| {
             // A number that was given counts even if the Service's status was lost and restored.
@@ -331,42 +214,4 @@ fn number<'a>(new: &mut ServiceStatus, deployments: &[&'a Deployment]) -> Vec<(&
 fn numbers(deployments: &[&Deployment], numbered: &[(&Deployment, i64)]) -> BTreeMap<String, i64> {
     let given = deployments.iter().filter_map(|d| Some((d.uid()?, number_of(d)?)));
     given.chain(numbered.iter().filter_map(|(d, number)| Some((d.uid()?, *number)))).collect()
-}
-
-/// Gives the lock to the first one that waits.
-fn take_turn(
-    new: &mut ServiceStatus,
-    service: &Service,
-    deployments: &[&Deployment],
-    numbers: &BTreeMap<String, i64>,
-    now: Timestamp,
-) {
-    if new.active.is_some() || service.spec.suspend {
-        return;
-    }
-    let next = deployments
-        .iter()
-        .filter(|d| !is_over(d) && d.metadata.deletion_timestamp.is_none() && d.spec.cancel.is_none())
-        .filter_map(|d| Some((numbers.get(&d.uid()?)?, *d)))
-        .min_by_key(|(number, _)| *number);
-    if let Some((_, deployment)) = next {
-        let ObjectRef { name, uid } = reference(deployment);
-        new.active = Some(Active { name, uid, since: now, until: None });
-    }
-}
-
-/// By which way a Deployment came.
-pub fn via(service: &Service, deployment: &Deployment) -> (Via, Option<String>) {
-    let trigger = deployment.annotations().get(names::ANNOTATION_TRIGGER);
-    match trigger {
-        // Only the name that the trigger makes proves that we made it.
-        Some(trigger)
-            if names::deployment(&service.name_any(), &service.uid().unwrap_or_default(), trigger)
-                == deployment.name_any() =>
-        {
-            (Via::Change, Some(trigger.clone()))
-        }
-        _ if names::requester(deployment.annotations()).is_some() => (Via::Dashboard, None),
-        _ => (Via::Kubectl, None),
-    }
 }

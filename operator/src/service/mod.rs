@@ -3,5 +3,10 @@
 
 mod conditions;
 pub mod decide;
+mod dependencies;
+pub mod drift;
+mod ends;
 pub mod history;
 pub mod observe;
+pub mod triggers;
+pub mod turn;

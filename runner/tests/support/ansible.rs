@@ -28,6 +28,8 @@ fn in_venv() -> PathBuf {
             "install",
             "--quiet",
             &format!("ansible-core=={VERSION}"),
+            // For ansible-vault.
+            "cryptography",
         ]));
     }
     venv.join("bin")

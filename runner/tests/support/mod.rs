@@ -27,6 +27,7 @@ pub struct Pod {
     bundle: Value,
     answers: Answers,
     faults: Vec<Option<Fault>>,
+    environment: Vec<(String, String)>,
 }
 
 /// A run that goes on.
@@ -51,6 +52,35 @@ pub struct Ended {
     root: tempfile::TempDir,
 }
 
+/// Opens what [`encrypted`] makes.
+pub const VAULT_PASSWORD: &str = "0pen sesame";
+
+/// As `ansible-vault encrypt` leaves it.
+pub fn encrypted(text: &str) -> String {
+    encrypted_for(text, "default", VAULT_PASSWORD)
+}
+
+/// As `ansible-vault encrypt --encrypt-vault-id` leaves it.
+pub fn encrypted_for(text: &str, id: &str, password: &str) -> String {
+    use std::io::Write;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("password");
+    fs::write(&file, password).expect("written");
+    let mut child = Command::new(ansible::directory().join("ansible-vault"))
+        .args(["encrypt", "--output", "-", "--encrypt-vault-id", id])
+        .arg(format!("--vault-id={id}@{}", file.display()))
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ansible-vault");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
 impl Pod {
     /// A pod that deploys this playbook onto itself.
     pub fn new(playbook: &str) -> Self {
@@ -62,6 +92,7 @@ impl Pod {
             }),
             answers: Answers::grant(Duration::from_mins(1)),
             faults: Vec::new(),
+            environment: Vec::new(),
         };
         for directory in [pod::MEMORY_DIR, pod::WORK_DIR, pod::SPOOL_DIR, pod::DOWNWARD_DIR, "/dev"] {
             fs::create_dir_all(pod.at(directory)).expect("a directory");
@@ -78,6 +109,40 @@ impl Pod {
 
     pub fn with_file(self, path: &str, text: &str) -> Self {
         self.file(path, text);
+        self
+    }
+
+    /// One more file of the source.
+    pub fn with_source(mut self, path: &str, text: &str) -> Self {
+        self.bundle["source"]["files"][path] = text.into();
+        self
+    }
+
+    /// In the place of Ansible: for more than Ansible can say in a test's time.
+    pub fn with_program(mut self, program: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        self.file("/bin/ansible-playbook", program);
+        let path = self.at("/bin/ansible-playbook");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("executable");
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.environment.push(("PATH".to_owned(), format!("{}:{path}", self.at("/bin").display())));
+        self
+    }
+
+    /// What the author wrote into the pod's environment; a path is one of this pod.
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        let value = if value.starts_with('/') {
+            self.at(value).to_string_lossy().into_owned()
+        } else {
+            value.to_owned()
+        };
+        self.environment.push((name.to_owned(), value));
+        self
+    }
+
+    /// A folder of the pod that outlives it.
+    pub fn linked(self, path: &str, to: &std::path::Path) -> Self {
+        std::os::unix::fs::symlink(to, self.at(path)).expect("linked");
         self
     }
 
@@ -105,6 +170,7 @@ impl Pod {
             .env(pod::ENV_ATTEMPT, "1")
             .env(pod::ENV_API_URL, &server.url)
             .env(pod::ENV_API_CA, &server.authority)
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -165,6 +231,22 @@ impl Running {
     pub fn answer(self, answers: Answers) -> Self {
         self.server.answer(answers);
         self
+    }
+
+    /// Waits for its end, and answers with its exit code and the most memory that it had, in kB.
+    pub fn peak(mut self) -> (Option<i32>, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut peak = 0;
+        loop {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let now = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            peak = now.unwrap_or(peak);
+            if let Some(code) = self.child.try_wait().expect("our child") {
+                return (code.code(), peak);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn wait(mut self) -> Ended {

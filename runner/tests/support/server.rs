@@ -50,6 +50,8 @@ pub enum Fault {
     Mute,
     /// Another process has the attempt.
     Fence,
+    /// It is acknowledged, and not kept: there is too much of it.
+    Drop,
 }
 
 /// What the server knows.
@@ -183,6 +185,10 @@ impl State {
         match fault {
             Some(Fault::Away) => return (503, String::new()),
             Some(Fault::Fence) => return (409, String::new()),
+            Some(Fault::Drop) => {
+                let last = report.first_seq + report.events.len() as u64;
+                return (200, format!(r#"{{"acked":{}}}"#, last.saturating_sub(1)));
+            }
             Some(Fault::Forget) => self.events.clear(),
             _ => {}
         }

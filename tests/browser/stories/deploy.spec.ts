@@ -31,7 +31,7 @@ test('a person signs in, deploys, and watches it finish', async ({ page, request
   await expect(steps.getByText('Done')).not.toHaveCount(0)
   await expect(steps.getByText('Working', { exact: true })).toHaveCount(0)
   await expect(page.getByRole('progressbar')).toHaveCount(0)
-  await expect(page.getByText('2 of 2 fine')).toBeVisible()
+  await expect(page.getByText('2 of 2 fine').first()).toBeVisible()
 
   // It is really there, and Kubernetes knows who it was.
   const site = await (await request.get('http://127.0.0.1:30080/')).text()
@@ -47,7 +47,7 @@ test('a person signs in, deploys, and watches it finish', async ({ page, request
   const numbers = await log.getByRole('link').allTextContents()
   expect(numbers.map((number) => Number(number.replace(/\D/g, '')))).toEqual(numbers.map((_, n) => n + 1))
   await page.getByLabel('Find in the output').fill('play recap')
-  await expect(page.getByText('1 of 1')).toBeVisible()
+  await expect(page.getByText('1 of 1', { exact: true })).toBeVisible()
 
   await page.getByRole('navigation').getByRole('link', { name: 'Company blog' }).click()
   await expect(page.getByRole('listitem').filter({ hasText: 'A story' }).first()).toContainText('admin updated with')

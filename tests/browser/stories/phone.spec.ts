@@ -22,3 +22,16 @@ test('on a phone: deploy, watch, read the output', async ({ page }) => {
     sample.remove()
   }
 })
+
+test('on a phone of 320 pixels everything of home and a service fits', async ({ page }) => {
+  await page.setViewportSize({ width: 320, height: 640 })
+  await signIn(page)
+  for (const view of ['Table', 'Cards']) {
+    await page.getByRole('button', { name: view }).tap()
+    await fits(page)
+  }
+  await page.getByRole('searchbox').fill('company blog')
+  await page.getByRole('link', { name: 'Company blog', exact: true }).tap()
+  await expect(page.getByRole('heading', { name: 'History' })).toBeVisible()
+  await fits(page)
+})

@@ -1,8 +1,12 @@
 // `make screenshots`: every page, light and dark, desk and phone, into target/browser/screenshots.
 import { devices } from '@playwright/test'
 import { expect, fits, signIn, test } from './page'
+import { PAGES } from './pages'
 
 const folder = '../../target/browser/screenshots'
+
+// One after the other: all of them deploy the same service, and would wait in its queue.
+test.describe.configure({ mode: 'default' })
 
 for (const scheme of ['light', 'dark'] as const) {
   for (const [size, viewport] of [['desk', { width: 1280, height: 800 }], ['phone', { width: 360, height: 740 }]] as const) {
@@ -24,28 +28,18 @@ for (const scheme of ['light', 'dark'] as const) {
       await page.getByRole('button', { name: 'Sign in' }).waitFor()
       await shoot('sign-in')
       await signIn(page)
-      await shoot('home')
-      await page.getByRole('link', { name: 'Company blog', exact: true }).click()
-      await page.getByRole('heading', { name: 'History' }).waitFor()
-      await page.getByRole('listitem').filter({ hasText: '#' }).first().waitFor()
-      await shoot('service')
-      await page.getByRole('button', { name: 'Deploy' }).click()
-      await page.getByRole('dialog').waitFor()
-      await shoot('deploy')
+      await page.goto('/services/fastdeploy-demo/blog?deploy=1')
       await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
       await page.getByRole('region', { name: 'Steps' }).getByText('Done', { exact: true }).nth(4).waitFor()
       await shoot('running')
       await expect(page.getByRole('heading', { level: 1 })).toContainText('updated', { timeout: 60_000 })
       await page.getByText('Show technical output').click()
       await page.getByRole('log').getByText('PLAY RECAP').waitFor()
-      await shoot('deployment')
-      await page.goto('/')
-      await page.getByRole('link', { name: 'Why did it fail?' }).first().click()
-      await page.getByRole('heading', { name: 'What happened' }).waitFor()
-      await shoot('failed')
-      await page.goto('/nothing')
-      await page.getByRole('heading', { name: 'There is nothing here' }).waitFor()
-      await shoot('nothing')
+      await shoot('output')
+      for (const { name, open } of PAGES) {
+        await open(page)
+        await shoot(name)
+      }
       await context.close()
     })
   }

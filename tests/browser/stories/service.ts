@@ -7,7 +7,7 @@ export class Sample {
   readonly namespace = `story-page-${randomBytes(3).toString('hex')}`
   constructor(readonly title: string) {}
 
-  create(tasks: string, inputs = '[]'): void {
+  create(tasks: string, inputs = '[]', more = 'policy: {}', inventory = '{local: true}'): void {
     kubectl('create', 'namespace', this.namespace)
     kubectl('label', 'namespace', this.namespace, 'fastdeploy.dev/story=page')
     const service = `
@@ -17,8 +17,9 @@ metadata: {name: sample, namespace: ${this.namespace}}
 spec:
   title: ${this.title}
   playbook: deploy.yml
-  inventory: {local: true}
+  inventory: ${inventory}
   inputs: ${inputs}
+  ${more}
   source:
     inline:
       deploy.yml: |

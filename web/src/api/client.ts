@@ -1,4 +1,6 @@
-import type { DeploymentAnswer, DeploymentPage, Output, Problem, ServiceAnswer, ServicePage, Session, Start, StopHow } from './schema'
+import type {
+  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, Start, StopHow, YesOrNo,
+} from './schema'
 
 /** The server said no, or did not answer: `status` 0. */
 export class Refused extends Error {
@@ -43,21 +45,42 @@ async function send(method: string, path: string, options: { token?: string; bod
   throw new Refused(response.status, problem.reason ?? 'Unknown', problem.detail ?? '', problem.field)
 }
 
-async function asked<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+/** An answer to somebody who is signed in. */
+async function answered(method: string, path: string, options: { body?: unknown; key?: string } = {}): Promise<Response> {
   if (!tokens) throw new Refused(401, 'SignedOut', '')
-  const options = { ...(body === undefined ? {} : { body }), ...(key === undefined ? {} : { key }) }
   const token = await tokens.current()
   try {
-    return await (await send(method, path, { token, ...options })).json()
+    return await send(method, path, { token, ...options })
   } catch (error) {
     if (!(error instanceof Refused) || error.status !== 401) throw error
     // Once more, with a newer token.
-    const newer = await tokens.renewed(token)
-    return await (await send(method, path, { token: newer, ...options })).json()
+    return await send(method, path, { token: await tokens.renewed(token), ...options })
   }
 }
 
-const part = encodeURIComponent
+/** A request of somebody who is signed in; `T` is void where the answer has no body. */
+export async function asked<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+  return await content(await answered(method, path, { ...(body === undefined ? {} : { body }), ...(key === undefined ? {} : { key }) }))
+}
+
+async function content<T>(response: Response): Promise<T> {
+  const text = await response.text()
+  return JSON.parse(text === '' ? 'null' : text)
+}
+
+export const part = encodeURIComponent
+
+/** What is asked for, as the end of an address; what is not set is left out. */
+function query(wanted: Readonly<Record<string, string | number | undefined>>): string {
+  const pairs = Object.entries(wanted).flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name}=${part(value)}`]))
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`
+}
+
+/** Which runs of all Services. */
+export interface FindRuns { namespace?: string; service?: string; phase?: string; by?: string; limit?: number; after?: string }
+
+/** Which lines of the activity. */
+export interface FindActivity { what?: string; who?: string; namespace?: string; limit?: number; before?: number }
 
 /** The API, as the page uses it. */
 export const api = {
@@ -69,16 +92,28 @@ export const api = {
     asked('GET', `/services?limit=200${after === undefined ? '' : `&after=${part(after)}`}`),
   service: (namespace: string, name: string): Promise<ServiceAnswer> =>
     asked('GET', `/services/${part(namespace)}/${part(name)}`),
-  deployments: (namespace: string, name: string, after?: string): Promise<DeploymentPage> =>
+  deployments: (namespace: string, name: string, after?: string, limit = 20): Promise<DeploymentPage> =>
     asked(
       'GET',
-      `/services/${part(namespace)}/${part(name)}/deployments?limit=20${after === undefined ? '' : `&after=${part(after)}`}`,
+      `/services/${part(namespace)}/${part(name)}/deployments?limit=${limit}${after === undefined ? '' : `&after=${part(after)}`}`,
     ),
   deployment: (uid: string): Promise<DeploymentAnswer> => asked('GET', `/deployments/${part(uid)}`),
   start: (namespace: string, name: string, what: Start, key: string): Promise<DeploymentAnswer> =>
     asked('POST', `/services/${part(namespace)}/${part(name)}/deployments`, what, key),
   stop: (uid: string, how: StopHow): Promise<DeploymentAnswer> =>
     asked('POST', `/deployments/${part(uid)}/cancel`, { how }),
-  output: (uid: string, from: number, limit: number): Promise<Output> =>
-    asked('GET', `/deployments/${part(uid)}/output?from=${from}&limit=${limit}`),
+  /** Runs of all Services that one may see, newest first. */
+  find: (which: FindRuns): Promise<DeploymentPage> => asked('GET', `/deployments${query({ ...which })}`),
+  form: (namespace: string, name: string): Promise<Form> => asked('GET', `/services/${part(namespace)}/${part(name)}/form`),
+  plan: (namespace: string, name: string): Promise<Plan> => asked('GET', `/services/${part(namespace)}/${part(name)}/plan`),
+  decide: (uid: string, decision: YesOrNo, digest: string): Promise<DeploymentAnswer> =>
+    asked('POST', `/deployments/${part(uid)}/approval`, { decision, digest }),
+  /** What a run was given, against what another was given. */
+  compare: (uid: string, before: string): Promise<Comparison> => asked('GET', `/deployments/${part(uid)}/comparison${query({ with: before })}`),
+  activity: (which: FindActivity): Promise<ActivityPage> => asked('GET', `/activity${query({ ...which })}`),
+  activityFile: async (which: FindActivity): Promise<string> => (await answered('GET', `/activity/csv${query({ ...which })}`)).text(),
+  output: (uid: string, from: number, limit: number, attempt?: number): Promise<Output> =>
+    asked('GET', `/deployments/${part(uid)}/output${query({ from, limit, attempt })}`),
+  search: (uid: string, q: string, from: number, limit: number, attempt?: number): Promise<Found> =>
+    asked('GET', `/deployments/${part(uid)}/output/search${query({ q, from, limit, attempt })}`),
 }

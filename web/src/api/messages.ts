@@ -1,13 +1,31 @@
-import type { Deployment, HostOutcome, Service, StepOutcome } from './schema'
+import type { Deployment, HostOutcome, Service, StepError, StepItems, StepOutcome } from './schema'
 
 /** What happens in a run; others than these are for later versions. */
 export type RunEvent = { seq: number; at: string } & (
   | { kind: 'plan'; steps: { key: string; name: string; section?: string; conditional?: boolean }[] }
-  | { kind: 'stepStarted'; key: string; name: string }
-  | { kind: 'hostResult'; key: string; host: string; state: HostOutcome; changed: boolean; durationMs: number; message?: string }
+  | { kind: 'stepStarted'; key: string; name: string; section?: string; conditional?: boolean }
+  | { kind: 'hostRetried'; key: string; host: string; attempt: number; of: number }
+  | { kind: 'diff'; key: string; host: string; text: string }
+  | HostResult
   | { kind: 'stepFinished'; key: string; state: StepOutcome }
-  | { kind: 'finished' }
+  | { kind: 'statistics' | 'finished' | 'unknown' }
 )
+
+/** How a step went on one server. */
+export interface HostResult {
+  kind: 'hostResult'
+  key: string
+  host: string
+  state: HostOutcome
+  changed: boolean
+  durationMs: number
+  message?: string
+  attempts?: number
+  items?: StepItems
+  error?: StepError
+  warnings?: string[]
+  deprecations?: string[]
+}
 
 /** To the server. */
 export type ToServer =

@@ -4,6 +4,108 @@
  */
 
 export interface paths {
+    "/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who I am. */
+        get: operations["getAccount"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change my password. Every other browser of mine is signed out; this one refreshes its token. */
+        post: operations["changePassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done, in the namespaces whose Services you may see; administrators see what belongs to none, too. */
+        get: operations["listActivity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/activity/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as a CSV file. */
+        get: operations["exportActivityCsv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/activity/jsonl": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same as a file with one JSON object per line. */
+        get: operations["exportActivityJsonLines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The Deployments that you may see, of all Services, newest first. */
+        get: operations["findDeployments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{uid}": {
         parameters: {
             query?: never;
@@ -15,6 +117,23 @@ export interface paths {
         get: operations["getDeployment"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments/{uid}/approval": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Agree to a run, or refuse it. Once. */
+        post: operations["decideDeployment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -38,6 +157,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/deployments/{uid}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Compare a run with another. */
+        get: operations["compareDeployments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{uid}/output": {
         parameters: {
             query?: never;
@@ -50,6 +186,109 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments/{uid}/output/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All of the output, as a file. However long it is, it is sent piece by piece. */
+        get: operations["downloadOutput"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments/{uid}/output/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Look for something in the output. */
+        get: operations["searchOutput"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments/{uid}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run the same again: the same answers, revision, mode and servers. */
+        post: operations["retryDeployment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/deployments/{uid}/wait": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Wait until a run is over, for at most so many seconds. */
+        get: operations["waitForDeployment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who has which role. */
+        get: operations["listRoles"];
+        put?: never;
+        /** Give somebody a role in a namespace. */
+        post: operations["bindRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/roles/{namespace}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take a role that was given here. */
+        delete: operations["unbindRole"];
         options?: never;
         head?: never;
         patch?: never;
@@ -89,6 +328,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/services/{namespace}/{name}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was told about a Service, to whom. */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/deliveries/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try one again that was given up, or that waits. */
+        post: operations["retryDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/services/{namespace}/{name}/deployments": {
         parameters: {
             query?: never;
@@ -102,6 +375,92 @@ export interface paths {
         /** Start a run. With an Idempotency-Key, the same request again answers with the same run. */
         post: operations["startDeployment"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/durations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long the runs of a Service took, over time. */
+        get: operations["getDurations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/form": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The form of a Service, with what one may choose from. */
+        get: operations["getForm"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a run would do, as far as the last one tells. */
+        get: operations["getPlan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tokens of a Service. */
+        get: operations["listTokens"];
+        put?: never;
+        /** Make a token. It may do what you choose of what you may do yourself, with this Service only. */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a token. From now on it is worth nothing. */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -142,6 +501,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The accounts. */
+        get: operations["listUsers"];
+        put?: never;
+        /** Make an account. Whoever signs in with it should change the password. */
+        post: operations["createUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/users/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an account. Its name is never given to somebody else. */
+        delete: operations["deleteUser"];
+        options?: never;
+        head?: never;
+        /** Change an account: whether it may sign in, whether it administers. */
+        patch: operations["changeUser"];
+        trace?: never;
+    };
+    "/users/{name}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an account a new password. It is signed out everywhere. */
+        post: operations["resetPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -150,19 +562,82 @@ export interface components {
         Account: {
             /** @description May do everything with our objects. */
             admin: boolean;
+            /** @description The password was chosen by somebody else: it should be changed. Absent: no. */
+            mustChange?: boolean;
             /** @description Its name. */
             name: string;
+        };
+        /** @description What somebody may do that belongs to no namespace. */
+        AccountMay: {
+            /** @description See who has which role in every namespace. */
+            roles: boolean;
+            /** @description See and change accounts. */
+            users: boolean;
+        };
+        /** @description Something that was done. */
+        Activity: {
+            /** @description From where it was done, as far as is known. */
+            address: string;
+            /**
+             * Format: date-time
+             * @description When it happened, as far as is known.
+             */
+            at: string;
+            /** @description What is told with it. */
+            data: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            /** @description Where; empty: it is about no namespace. */
+            namespace: string;
+            /** @description Which Service; may be empty. */
+            service: string;
+            /** @description What or whom it is about. */
+            subject: string;
+            /** @description What: a word of docs/events.md. */
+            what: string;
+            /** @description Who; empty where that is not known: somebody with kubectl, or nobody. */
+            who: string;
+        };
+        /** @description A part of the log, newest first. */
+        ActivityPage: {
+            /** @description Of this page. */
+            items: components["schemas"]["Activity"][];
+            /**
+             * Format: int64
+             * @description `before` of the next page; absent on the last one.
+             */
+            next?: number;
+        };
+        /** @description Why it is run again. */
+        Again: {
+            /** @description For people; at most 500 characters. Default: what was written the first time. */
+            reason?: string | null;
         };
         /**
          * @description What kind of answer a field takes.
          * @enum {string}
          */
-        AnswerType: "text" | "textarea" | "number" | "boolean" | "choice" | "multichoice" | "date";
+        AnswerType: "text" | "textarea" | "number" | "boolean" | "choice" | "multichoice" | "date" | "secret" | "gitBranch" | "gitTag" | "gitCommit";
+        /** @description Who agreed to a run, or refused it. */
+        Approved: {
+            /**
+             * Format: date-time
+             * @description When it was seen.
+             */
+            at: string;
+            /** @description Who. */
+            by: string;
+            /** @description Yes or no. */
+            decision: components["schemas"]["YesOrNo"];
+        };
         /**
          * @description By which way a run was asked for.
          * @enum {string}
          */
-        AskedVia: "Kubectl" | "Change" | "Dashboard";
+        AskedVia: "Kubectl" | "Change" | "Dashboard" | "Schedule" | "Rollback" | "Drift";
         /** @description Another Deployment. */
         Behind: {
             /** @description Its name. */
@@ -170,6 +645,99 @@ export interface components {
             /** @description Its uid. */
             uid: string;
         };
+        /** @description A role that somebody has. */
+        Binding: {
+            /** @description Its name. */
+            name: string;
+            /** @description Where; absent: in every namespace. */
+            namespace?: string;
+            /** @description Bound here, so it can be unbound here; others belong to kubectl or a repository. */
+            ours: boolean;
+            /** @description Which role. */
+            role: components["schemas"]["Role"];
+            /** @description Who has it. */
+            subjects: components["schemas"]["Bound"][];
+        };
+        /** @description Roles that people have. */
+        BindingList: {
+            /** @description Those that hold everywhere first. */
+            items: components["schemas"]["Binding"][];
+            /** @description Whether you may give and take roles there. */
+            may: components["schemas"]["RolesMay"];
+        };
+        /** @description Somebody who has a role. */
+        Bound: {
+            /** @description What kind. */
+            kind: components["schemas"]["SubjectKind"];
+            /** @description As Kubernetes knows them, for example `fastdeploy:anna`. */
+            name: string;
+        };
+        /** @description Two runs. */
+        Comparison: {
+            /** @description This one. */
+            after: components["schemas"]["Deployment"];
+            /** @description The other one. */
+            before: components["schemas"]["Deployment"];
+            /** @description What is not the same in what they were given: inputs, revision, and all that is frozen for a run. */
+            differences: components["schemas"]["Difference"][];
+            /** @description false: what one of them ran is no longer kept, so only inputs and revision could be compared. */
+            whole: boolean;
+        };
+        /** @description Yes or no, to what was looked at. */
+        Decide: {
+            /** @description Approved: it may run. Rejected: it ends here. */
+            decision: components["schemas"]["YesOrNo"];
+            /** @description `digest` of the Deployment that you looked at: if it runs something else by now, nothing is decided. */
+            digest: string;
+        };
+        /** @description A notification for somebody. */
+        Delivery: {
+            /**
+             * Format: int32
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description When it was to be told.
+             */
+            createdAt: string;
+            /** @description What happened: a word of docs/events.md. */
+            event: string;
+            /**
+             * Format: date-time
+             * @description When it arrived, or was given up.
+             */
+            finishedAt?: string;
+            /**
+             * Format: uuid
+             * @description Its id: the header webhook-id of each try.
+             */
+            id: string;
+            /** @description What came of the last try, if it did not arrive. */
+            lastError?: string;
+            /**
+             * Format: date-time
+             * @description When it is tried next, if it is pending.
+             */
+            nextAt?: string;
+            /** @description What became of it. */
+            state: components["schemas"]["DeliveryState"];
+            /** @description To what. */
+            subject: string;
+            /** @description Whom it is told: `webhook/` or `slack/` and the name of the Secret with the address. */
+            target: string;
+        };
+        /** @description Notifications about a Service, newest first; at most 200. */
+        DeliveryList: {
+            /** @description They. */
+            items: components["schemas"]["Delivery"][];
+        };
+        /**
+         * @description What became of a notification.
+         * @enum {string}
+         */
+        DeliveryState: "pending" | "delivered" | "dead";
         /**
          * @description What makes a Deployment.
          * @enum {string}
@@ -177,6 +745,8 @@ export interface components {
         Deploy: "Manual" | "OnChange";
         /** @description One run of a Service. */
         Deployment: {
+            /** @description Who agreed or refused. */
+            approval?: components["schemas"]["Approved"];
             /**
              * Format: int32
              * @description The attempt that is on or was last.
@@ -191,6 +761,13 @@ export interface components {
              * @description When it was asked for.
              */
             createdAt: string;
+            /** @description What exactly it runs: one agrees to this. */
+            digest?: string;
+            /**
+             * Format: int64
+             * @description The same, only on the servers that failed there.
+             */
+            failedOf?: number;
             /** @description Why it did not succeed. */
             failure?: components["schemas"]["Failure"];
             /**
@@ -211,8 +788,12 @@ export interface components {
             inputs: {
                 [key: string]: unknown;
             };
+            /** @description Only these servers. */
+            limit?: string;
             /** @description The same as a sentence. */
             message: string;
+            /** @description Whether it changes the servers. */
+            mode: components["schemas"]["RunMode"];
             /** @description How it is called in Kubernetes. */
             name: string;
             /** @description Where it is: the team. */
@@ -234,6 +815,11 @@ export interface components {
             progress?: components["schemas"]["Progress"];
             /** @description Why it stands there. */
             reason?: string;
+            /**
+             * Format: int64
+             * @description It runs again what the Deployment of this number ran.
+             */
+            repeat?: number;
             /** @description Who asked for it. */
             requestedBy: components["schemas"]["Requester"];
             /** @description The source that it runs. */
@@ -263,15 +849,23 @@ export interface components {
             deployment: components["schemas"]["Deployment"];
             /** @description What you may do. */
             may: components["schemas"]["DeploymentMay"];
+            /** @description Its place in the queue, while it waits. */
+            queue?: components["schemas"]["Queue"];
             /** @description Absent before the first report. */
             run?: components["schemas"]["RunPlace"];
             /** @description What was done, and what is to come. */
             steps: components["schemas"]["Step"][];
+            /** @description How long the steps of its Service usually take; without any there was no run that succeeded. */
+            usual: components["schemas"]["UsualStep"][];
         };
         /** @description What somebody may do with a Deployment. */
         DeploymentMay: {
+            /** @description Agree to it, or refuse it. */
+            approve: boolean;
             /** @description Stop it. */
             cancel: boolean;
+            /** @description Run it again. */
+            deploy: boolean;
         };
         /** @description Deployments of a Service, newest first. */
         DeploymentPage: {
@@ -281,6 +875,25 @@ export interface components {
             items: components["schemas"]["Deployment"][];
             /** @description `after` of the next page; absent on the last one. */
             next?: string;
+        };
+        /** @description Something that is not the same. */
+        Difference: {
+            /** @description As it is; absent: it is not there. */
+            after?: unknown;
+            /** @description As it was; absent: it was not there. */
+            before?: unknown;
+            /** @description Where: `inputs.version`, `options.forks`, `source.files.deploy.yml`. */
+            path: string;
+        };
+        /** @description How long runs took. */
+        Durations: {
+            /** @description Runs that ended, newest last; without previews. */
+            runs: components["schemas"]["Tick"][];
+            /**
+             * Format: int32
+             * @description The median of those that succeeded.
+             */
+            usualSeconds?: number;
         };
         /** @description Why a run did not succeed. */
         Failure: {
@@ -294,6 +907,65 @@ export interface components {
             reason: string;
             /** @description In which step. */
             step?: string;
+        };
+        /** @description What is wrong with a field. */
+        FieldError: {
+            /** @description Which, for example `inputs.version`; empty: the whole. */
+            field: string;
+            /** @description A sentence that says what to write instead. */
+            message: string;
+        };
+        /** @description What people fill in. */
+        Form: {
+            /** @description Branches of the Service's repository, as they were last seen; empty without one. */
+            branches: components["schemas"]["GitRef"][];
+            /** @description The fields. */
+            inputs: components["schemas"]["Input"][];
+            /** @description What was filled in for what is on the servers: where most people begin. */
+            live: {
+                [key: string]: unknown;
+            };
+            /** @description Its tags. */
+            tags: components["schemas"]["GitRef"][];
+        };
+        /** @description Where it was found. */
+        Found: {
+            /**
+             * Format: int32
+             * @description Of which attempt.
+             */
+            attempt: number;
+            /** @description Lines, in their order. */
+            hits: components["schemas"]["FoundLine"][];
+            /**
+             * Format: int64
+             * @description `from` of what comes behind them; absent: that is all.
+             */
+            next?: number;
+        };
+        /** @description A line in which it was found. */
+        FoundLine: {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            line: number;
+            /** @description Its first 2000 characters. */
+            text: string;
+        };
+        /** @description A branch or a tag. */
+        GitRef: {
+            /** @description To what it points. */
+            commit: string;
+            /** @description How it is called. */
+            name: string;
+        };
+        /** @description What was made, to be handed over. It is not shown again. */
+        Handover: {
+            /** @description Name of the account. */
+            name: string;
+            /** @description The password, if it was made here. */
+            password?: string;
         };
         /**
          * @description How a step went on a server.
@@ -388,6 +1060,56 @@ export interface components {
              */
             last: number;
         };
+        /** @description A token that was made. This is the only time that it is shown. */
+        MadeToken: {
+            /**
+             * Format: date-time
+             * @description When it ends by itself.
+             */
+            expiresAt: string;
+            /**
+             * Format: uuid
+             * @description Which one it is.
+             */
+            id: string;
+            /** @description Bearer of requests. */
+            token: string;
+        };
+        /** @description A role for somebody. */
+        NewBinding: {
+            /** @description Where. */
+            namespace: string;
+            /** @description Which role. */
+            role: components["schemas"]["Role"];
+            /** @description Whom: `{"kind": "User", "name": "anna"}`; a group has its prefix: `oidc:web`. */
+            subject: components["schemas"]["Bound"];
+        };
+        /** @description A new password for somebody else. */
+        NewPassword: {
+            /** @description At least 12 characters. Default: one is made and answered, once. */
+            password?: string | null;
+        };
+        /** @description A token that is to be made. */
+        NewToken: {
+            /**
+             * Format: int64
+             * @description When it ends by itself, in days; 1 to 366. Default: 90.
+             */
+            days?: number | null;
+            /** @description What it is for, 1 to 63 letters, digits, blanks, dots, dashes and underscores. */
+            name: string;
+            /** @description What it may do besides reading: what you may do yourself. */
+            verbs: components["schemas"]["TokenVerb"][];
+        };
+        /** @description A new account. */
+        NewUser: {
+            /** @description To be in the group `fastdeploy:admins`. Default: false. */
+            admin?: boolean;
+            /** @description 1 to 63 lower-case letters, digits, dots, dashes, underscores and @. */
+            name: string;
+            /** @description At least 12 characters. Default: one is made and answered, once. */
+            password?: string | null;
+        };
         /** @description Lines, masked, as a person at a terminal would see them. */
         Output: {
             /**
@@ -410,10 +1132,49 @@ export interface components {
              */
             total: number;
         };
+        /** @description Who one is, and what one may do that belongs to no namespace. */
+        OwnAccount: {
+            /** @description Groups, likewise. */
+            groups: string[];
+            /** @description As Kubernetes knows it: what roles are bound to. */
+            kubernetesUser: string;
+            /** @description What one may do. */
+            may: components["schemas"]["AccountMay"];
+            /** @description The password was chosen by somebody else: change it. */
+            mustChange: boolean;
+            /** @description Name of the account. */
+            name: string;
+            /** @description Has a password here, which can be changed. */
+            password: boolean;
+        };
+        /** @description A new password of one's own. */
+        PasswordChange: {
+            /** @description At least 12 characters. */
+            new: string;
+            /** @description The one until now. */
+            old: string;
+        };
+        /** @description What is to be expected of a run. */
+        Plan: {
+            /**
+             * Format: uuid
+             * @description The run that they are taken from.
+             */
+            of?: string;
+            /** @description The steps of the run that `of` names, none of them begun; empty: there was no run yet. */
+            steps: components["schemas"]["Step"][];
+            /**
+             * Format: int32
+             * @description How long a run usually takes.
+             */
+            usualSeconds?: number;
+        };
         /** @description Why a request was not carried out. Nothing was changed. */
         Problem: {
             /** @description A sentence for people. */
             detail: string;
+            /** @description All that is wrong, field by field, for a form to show. */
+            errors?: components["schemas"]["FieldError"][];
             /** @description Which part of the request is wrong, for example `inputs.version`. */
             field?: string;
             /** @description For programs: one CamelCase word. */
@@ -425,7 +1186,7 @@ export interface components {
             status: number;
             /** @description The status in words. */
             title: string;
-            /** @description `about:blank`: the status says what kind it is, `reason` which. */
+            /** @description Which kind of problem, as an address that stays: `/docs/api#` and the reason. */
             type: string;
         };
         /** @description How far a run is. */
@@ -436,15 +1197,35 @@ export interface components {
              */
             done: number;
             /**
+             * Format: date-time
+             * @description When it is expected to end.
+             */
+            expectedEnd?: string;
+            /**
              * Format: int32
              * @description Seconds that it usually takes from here to the end.
              */
             expectedSeconds?: number;
             /**
+             * Format: date-time
+             * @description From then on it takes longer than nine of ten earlier runs did.
+             */
+            longAfter?: string;
+            /**
              * Format: int32
              * @description Steps that are known.
              */
             total: number;
+        };
+        /** @description A place in the queue. */
+        Queue: {
+            /** @description Who is before it, the one that runs first. */
+            before: components["schemas"]["Deployment"][];
+            /**
+             * Format: int32
+             * @description 1: it is next.
+             */
+            position: number;
         };
         /** @description Who asked for a run. */
         Requester: {
@@ -455,11 +1236,43 @@ export interface components {
             /** @description By which way. */
             via: components["schemas"]["AskedVia"];
         };
+        /** @description A server on which a step is tried again just now. */
+        Retrying: {
+            /**
+             * Format: int32
+             * @description How often it was tried so far.
+             */
+            attempt: number;
+            /** @description The server. */
+            host: string;
+            /**
+             * Format: int32
+             * @description How often it is tried at most.
+             */
+            of: number;
+        };
+        /**
+         * @description What somebody may be, somewhere.
+         * @enum {string}
+         */
+        Role: "viewer" | "deployer" | "approver" | "admin";
+        /** @description What somebody may do with roles. */
+        RolesMay: {
+            /** @description Give one. */
+            bind: boolean;
+            /** @description Take one. */
+            unbind: boolean;
+        };
+        /**
+         * @description Whether a run changes the servers.
+         * @enum {string}
+         */
+        RunMode: "Apply" | "Check";
         /**
          * @description Where a run stands.
          * @enum {string}
          */
-        RunPhase: "Pending" | "Queued" | "Preparing" | "Running" | "Succeeded" | "NothingDone" | "Failed" | "Cancelled";
+        RunPhase: "Pending" | "AwaitingApproval" | "Queued" | "Preparing" | "Running" | "Succeeded" | "NothingDone" | "Failed" | "Cancelled";
         /** @description How much is known of a run. */
         RunPlace: {
             /**
@@ -469,6 +1282,8 @@ export interface components {
             attempt: number;
             /** @description Which of its events stand in `steps`: subscribe from here. */
             cursor: string;
+            /** @description Key of the step that began last: what was not planned comes behind it. */
+            lastBegun?: string;
             /** @description Events that were lost with an earlier database. */
             lost: components["schemas"]["Lost"][];
         };
@@ -552,6 +1367,42 @@ export interface components {
          * @enum {string}
          */
         ServiceState: "Live" | "Updating" | "Failed" | "NeedsYou" | "Paused" | "Never" | "Unknown";
+        /** @description A token for programs; the token itself is not here. */
+        ServiceToken: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            createdAt: string;
+            /** @description Who made it. */
+            createdBy: string;
+            /**
+             * Format: date-time
+             * @description When it ends by itself.
+             */
+            expiresAt: string;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description `service`, or `federated`: exchanged for a token of a trusted issuer. */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description When it was last shown, to the minute.
+             */
+            lastUsedAt?: string;
+            /** @description What it is for. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description When somebody ended it.
+             */
+            revokedAt?: string;
+            /** @description What it may do besides reading. */
+            verbs: string[];
+        };
         /** @description Somebody is signed in. */
         Session: {
             /**
@@ -573,12 +1424,28 @@ export interface components {
         };
         /** @description What is to be run. */
         Start: {
+            /**
+             * Format: int64
+             * @description The same as the Deployment of this number, only on the servers that failed there.
+             */
+            failedOf?: number | null;
             /** @description Answers to the Service's form. */
             inputs?: {
                 [key: string]: unknown;
             };
+            /** @description Only these servers: an Ansible pattern, for example `web1` or `web*:!web3`. */
+            limit?: string | null;
+            /** @description Check: a preview, which changes nothing. Default: Apply. */
+            mode?: components["schemas"]["RunMode"];
             /** @description Why, for people; at most 500 characters. */
             reason?: string | null;
+            /**
+             * Format: int64
+             * @description Go back: run again exactly what the Deployment of this number ran.
+             */
+            repeat?: number | null;
+            /** @description A branch, tag or commit of the Service's repository, where it is to be another than the one that is wanted now. */
+            revision?: string | null;
         };
         /** @description A step of a run. */
         Step: {
@@ -589,6 +1456,11 @@ export interface components {
             changed: number;
             /** @description Runs only if notified, or only to rescue. */
             conditional: boolean;
+            /**
+             * Format: int32
+             * @description Servers where it failed for good, or that could not be reached.
+             */
+            failed: number;
             /**
              * Format: date-time
              * @description When it ended.
@@ -607,8 +1479,15 @@ export interface components {
              * @description Servers where it was fine.
              */
             ok: number;
+            /** @description Where it is tried again just now. */
+            retrying?: components["schemas"]["Retrying"];
             /** @description Play or role that it belongs to. */
             section: string;
+            /**
+             * Format: int32
+             * @description Servers where it was left out.
+             */
+            skipped: number;
             /**
              * Format: date-time
              * @description When it began.
@@ -617,21 +1496,66 @@ export interface components {
             /** @description How it stands. */
             state: components["schemas"]["StepOutcome"];
         };
+        /** @description An error as Ansible explains it. */
+        StepError: {
+            /** @description The place in the source and the lines around it. */
+            excerpt?: string;
+            /** @description What Ansible advises. */
+            help?: string;
+            /** @description What happened, and what led to it. */
+            message: string;
+        };
         /** @description How a step went on a server. */
         StepHost: {
+            /**
+             * Format: int32
+             * @description How often it was tried, where that was more than once.
+             */
+            attempts?: number;
             /** @description Whether it changed something. */
             changed: boolean;
+            /** @description What will not work any more with a later Ansible. */
+            deprecations?: string[];
             /**
              * Format: int64
              * @description Milliseconds.
              */
             durationMs: number;
+            /** @description What went wrong, with its place in the source. */
+            error?: components["schemas"]["StepError"];
             /** @description The server. */
             host: string;
+            /** @description Of a loop: how its items went. */
+            items?: components["schemas"]["StepItems"];
             /** @description Short, masked. */
             message: string;
             /** @description How it went. */
             state: components["schemas"]["HostOutcome"];
+            /** @description What Ansible or the module warns of. */
+            warnings?: string[];
+        };
+        /** @description How the items of a loop went. */
+        StepItems: {
+            /**
+             * Format: int32
+             * @description That changed something.
+             */
+            changed: number;
+            /**
+             * Format: int32
+             * @description That failed.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description That were left out.
+             */
+            skipped: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
         };
         /**
          * @description How a step stands.
@@ -648,6 +1572,11 @@ export interface components {
          * @enum {string}
          */
         StopHow: "AfterStep" | "Now";
+        /**
+         * @description Whom a role is bound to.
+         * @enum {string}
+         */
+        SubjectKind: "User" | "Group" | "ServiceAccount";
         /** @description A run that ended, as a tick on a line. */
         Tick: {
             /**
@@ -673,6 +1602,89 @@ export interface components {
              */
             uid: string;
         };
+        /** @description Tokens of a Service, newest first; those that have ended for a month. */
+        TokenList: {
+            /** @description All. */
+            items: components["schemas"]["ServiceToken"][];
+        };
+        /**
+         * @description What a program may do with a Service, besides reading.
+         * @enum {string}
+         */
+        TokenVerb: "deploy" | "cancel";
+        /** @description An account. */
+        User: {
+            /** @description Is in the group `fastdeploy:admins`. */
+            admin: boolean;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            createdAt: string;
+            /** @description May not sign in. */
+            disabled: boolean;
+            /** @description Groups, as the organisation said at the last sign-in. */
+            groups: string[];
+            /** @description The organisation (OpenID Connect) that says who it is; absent: it has a password here. */
+            issuer?: string;
+            /**
+             * Format: date-time
+             * @description When somebody last signed in with it.
+             */
+            lastSignedInAt?: string;
+            /** @description The password was chosen by an administrator and not changed since. */
+            mustChange: boolean;
+            /** @description Its name; of an organisation's people with its prefix. */
+            name: string;
+        };
+        /** @description What is to be other. */
+        UserChange: {
+            /** @description To be in the group `fastdeploy:admins`. */
+            admin?: boolean | null;
+            /** @description true: may not sign in, and is signed out everywhere. */
+            disabled?: boolean | null;
+        };
+        /** @description Accounts by name. */
+        UserPage: {
+            /** @description Of this page. */
+            items: components["schemas"]["User"][];
+            /** @description `after` of the next page; absent on the last one. */
+            next?: string;
+        };
+        /** @description How long a step usually takes, from the last 20 runs that succeeded. */
+        UsualStep: {
+            /** @description `file:line#n`. */
+            key: string;
+            /**
+             * Format: double
+             * @description Seconds: nine of ten runs took no longer.
+             */
+            longAfterSeconds: number;
+            /**
+             * Format: int32
+             * @description In how many runs it ran.
+             */
+            runs: number;
+            /**
+             * Format: double
+             * @description Seconds: half of the runs took no longer.
+             */
+            seconds: number;
+        };
+        /** @description How a run ended, or that it has not. */
+        Verdict: {
+            /** @description It. */
+            deployment: components["schemas"]["Deployment"];
+            /** @description false: ask again. */
+            finished: boolean;
+            /** @description Only once it is over: whether it succeeded. */
+            succeeded?: boolean;
+        };
+        /**
+         * @description What somebody decided on a run.
+         * @enum {string}
+         */
+        YesOrNo: "Approved" | "Rejected";
     };
     responses: never;
     parameters: never;
@@ -681,24 +1693,58 @@ export interface components {
     pathItems: never;
 }
 export type Account = components['schemas']['Account'];
+export type AccountMay = components['schemas']['AccountMay'];
+export type Activity = components['schemas']['Activity'];
+export type ActivityPage = components['schemas']['ActivityPage'];
+export type Again = components['schemas']['Again'];
 export type AnswerType = components['schemas']['AnswerType'];
+export type Approved = components['schemas']['Approved'];
 export type AskedVia = components['schemas']['AskedVia'];
 export type Behind = components['schemas']['Behind'];
+export type Binding = components['schemas']['Binding'];
+export type BindingList = components['schemas']['BindingList'];
+export type Bound = components['schemas']['Bound'];
+export type Comparison = components['schemas']['Comparison'];
+export type Decide = components['schemas']['Decide'];
+export type Delivery = components['schemas']['Delivery'];
+export type DeliveryList = components['schemas']['DeliveryList'];
+export type DeliveryState = components['schemas']['DeliveryState'];
 export type Deploy = components['schemas']['Deploy'];
 export type Deployment = components['schemas']['Deployment'];
 export type DeploymentAnswer = components['schemas']['DeploymentAnswer'];
 export type DeploymentMay = components['schemas']['DeploymentMay'];
 export type DeploymentPage = components['schemas']['DeploymentPage'];
+export type Difference = components['schemas']['Difference'];
+export type Durations = components['schemas']['Durations'];
 export type Failure = components['schemas']['Failure'];
+export type FieldError = components['schemas']['FieldError'];
+export type Form = components['schemas']['Form'];
+export type Found = components['schemas']['Found'];
+export type FoundLine = components['schemas']['FoundLine'];
+export type GitRef = components['schemas']['GitRef'];
+export type Handover = components['schemas']['Handover'];
 export type HostOutcome = components['schemas']['HostOutcome'];
 export type Hosts = components['schemas']['Hosts'];
 export type Input = components['schemas']['Input'];
 export type Live = components['schemas']['Live'];
 export type Lost = components['schemas']['Lost'];
+export type MadeToken = components['schemas']['MadeToken'];
+export type NewBinding = components['schemas']['NewBinding'];
+export type NewPassword = components['schemas']['NewPassword'];
+export type NewToken = components['schemas']['NewToken'];
+export type NewUser = components['schemas']['NewUser'];
 export type Output = components['schemas']['Output'];
+export type OwnAccount = components['schemas']['OwnAccount'];
+export type PasswordChange = components['schemas']['PasswordChange'];
+export type Plan = components['schemas']['Plan'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
+export type Queue = components['schemas']['Queue'];
 export type Requester = components['schemas']['Requester'];
+export type Retrying = components['schemas']['Retrying'];
+export type Role = components['schemas']['Role'];
+export type RolesMay = components['schemas']['RolesMay'];
+export type RunMode = components['schemas']['RunMode'];
 export type RunPhase = components['schemas']['RunPhase'];
 export type RunPlace = components['schemas']['RunPlace'];
 export type Service = components['schemas']['Service'];
@@ -706,17 +1752,281 @@ export type ServiceAnswer = components['schemas']['ServiceAnswer'];
 export type ServiceMay = components['schemas']['ServiceMay'];
 export type ServicePage = components['schemas']['ServicePage'];
 export type ServiceState = components['schemas']['ServiceState'];
+export type ServiceToken = components['schemas']['ServiceToken'];
 export type Session = components['schemas']['Session'];
 export type SignIn = components['schemas']['SignIn'];
 export type Start = components['schemas']['Start'];
 export type Step = components['schemas']['Step'];
+export type StepError = components['schemas']['StepError'];
 export type StepHost = components['schemas']['StepHost'];
+export type StepItems = components['schemas']['StepItems'];
 export type StepOutcome = components['schemas']['StepOutcome'];
 export type Stop = components['schemas']['Stop'];
 export type StopHow = components['schemas']['StopHow'];
+export type SubjectKind = components['schemas']['SubjectKind'];
 export type Tick = components['schemas']['Tick'];
+export type TokenList = components['schemas']['TokenList'];
+export type TokenVerb = components['schemas']['TokenVerb'];
+export type User = components['schemas']['User'];
+export type UserChange = components['schemas']['UserChange'];
+export type UserPage = components['schemas']['UserPage'];
+export type UsualStep = components['schemas']['UsualStep'];
+export type Verdict = components['schemas']['Verdict'];
+export type YesOrNo = components['schemas']['YesOrNo'];
 export type $defs = Record<string, never>;
 export interface operations {
+    getAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnAccount"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description it is changed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description WrongPassword */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listActivity: {
+        parameters: {
+            query?: {
+                /** @description Only this event (docs/events.md), or what begins so: `user.`. */
+                what?: string;
+                /** @description Only what this person did. */
+                who?: string;
+                /** @description Only in this namespace. */
+                namespace?: string;
+                /** @description Only of Services of this name. */
+                service?: string;
+                /** @description Only about this object or account. */
+                subject?: string;
+                /** @description Written down then or later. */
+                from?: string;
+                /** @description Written down earlier. */
+                to?: string;
+                /** @description At most so many: 1 to 500, default 100; of a file 1 to 50000, default 10000. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                before?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActivityPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportActivityCsv: {
+        parameters: {
+            query?: {
+                /** @description Only this event (docs/events.md), or what begins so: `user.`. */
+                what?: string;
+                /** @description Only what this person did. */
+                who?: string;
+                /** @description Only in this namespace. */
+                namespace?: string;
+                /** @description Only of Services of this name. */
+                service?: string;
+                /** @description Only about this object or account. */
+                subject?: string;
+                /** @description Written down then or later. */
+                from?: string;
+                /** @description Written down earlier. */
+                to?: string;
+                /** @description At most so many: 1 to 500, default 100; of a file 1 to 50000, default 10000. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                before?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportActivityJsonLines: {
+        parameters: {
+            query?: {
+                /** @description Only this event (docs/events.md), or what begins so: `user.`. */
+                what?: string;
+                /** @description Only what this person did. */
+                who?: string;
+                /** @description Only in this namespace. */
+                namespace?: string;
+                /** @description Only of Services of this name. */
+                service?: string;
+                /** @description Only about this object or account. */
+                subject?: string;
+                /** @description Written down then or later. */
+                from?: string;
+                /** @description Written down earlier. */
+                to?: string;
+                /** @description At most so many: 1 to 500, default 100; of a file 1 to 50000, default 10000. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                before?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/jsonl": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    findDeployments: {
+        parameters: {
+            query?: {
+                /** @description Only of this namespace. */
+                namespace?: string;
+                /** @description Only of Services of this name. */
+                service?: string;
+                /** @description Only in this phase; several, separated by commas. */
+                phase?: string;
+                /** @description Only what this person asked for. */
+                by?: string;
+                /** @description Only what was asked for in this way. Checks for drift are listed with Drift only. */
+                via?: components["schemas"]["AskedVia"];
+                /** @description Only runs, or only previews. */
+                mode?: components["schemas"]["RunMode"];
+                /** @description Asked for then or later. */
+                from?: string;
+                /** @description Asked for earlier. */
+                to?: string;
+                /** @description At most so many, 1 to 200. Default: 100. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getDeployment: {
         parameters: {
             query?: never;
@@ -729,6 +2039,39 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decideDeployment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Decide"];
+            };
+        };
+        responses: {
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -779,6 +2122,38 @@ export interface operations {
             };
         };
     };
+    compareDeployments: {
+        parameters: {
+            query: {
+                /** @description uid of another Deployment, usually an earlier one. */
+                with: string;
+            };
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getOutput: {
         parameters: {
             query?: {
@@ -803,6 +2178,252 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Output"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadOutput: {
+        parameters: {
+            query?: {
+                /** @description Of which attempt. Default: the last. */
+                attempt?: number;
+            };
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchOutput: {
+        parameters: {
+            query: {
+                /** @description 1 to 200 characters; their case does not matter. */
+                q: string;
+                /** @description Of which attempt. Default: the last. */
+                attempt?: number;
+                /** @description From this line on. Default: 1. */
+                from?: number;
+                /** @description At most so many lines, 1 to 500. Default: 100. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Found"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryDeployment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1 to 128 characters, new for each deed */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Again"];
+            };
+        };
+        responses: {
+            /** @description it was started by this key before */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    waitForDeployment: {
+        parameters: {
+            query?: {
+                /** @description 1 to 25. Default: 20. */
+                seconds?: number;
+            };
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: {
+                /** @description Only of this namespace, with those that hold everywhere. Default: of all. */
+                namespace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BindingList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bindRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBinding"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Binding"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unbindRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is taken */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description NotOurs */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             default: {
@@ -866,6 +2487,69 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ServiceAnswer"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. Default: all. */
+                state?: components["schemas"]["DeliveryState"];
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is tried now */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -967,6 +2651,193 @@ export interface operations {
             };
         };
     };
+    getDurations: {
+        parameters: {
+            query?: {
+                /** @description The last so many, 1 to 500. Default: 50. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Durations"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Form"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPlan: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeToken"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is worth nothing */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -1045,6 +2916,189 @@ export interface operations {
             };
             /** @description SignedOut */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                /** @description At most so many, 1 to 200. Default: 100. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserPage"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+            /** @description NameTaken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LastAdmin */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description it is so */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description LastAdmin */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resetPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Handover"];
+                };
+            };
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };

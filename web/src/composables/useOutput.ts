@@ -1,62 +1,72 @@
-import { computed, ref, shallowRef, triggerRef } from 'vue'
-import { api } from '@/api/client'
+import { onScopeDispose, ref, shallowRef, triggerRef } from 'vue'
+import { api, Refused } from '@/api/client'
+import { BLOCK, blockOf, Lines } from '@/lib/lines'
 import { useTopic } from './useTopic'
 
-/** Lines that are loaded at once, and that are kept on the page. */
-const PAGE = 1_000
-const KEPT = 5_000
+/** Before a block that could not be read is asked for again. Milliseconds. */
+const PAUSE = 1_000
 
-/** The technical output of a run, from its end: the newest lines, the earlier ones on demand. */
+/** The technical output of a run: its newest lines as they come, any others on demand. */
 export function useOutput(uid: () => string, open: () => boolean) {
-  const lines = shallowRef<string[]>([])
-  /** Number of the first line that is on the page. */
-  const first = ref(1)
-  let attempt = 0
+  const lines = shallowRef(new Lines())
+  const attempt = ref(1)
+  const asked = new Set<number>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  onScopeDispose(() => clearTimeout(timer))
 
-  function append(from: number, more: readonly string[]): void {
-    const expected = first.value + lines.value.length
-    if (lines.value.length === 0) first.value = from
-    // Lines that were lost leave their numbers.
-    else if (from > expected) lines.value.push(...Array.from({ length: Math.min(from - expected, KEPT) }, () => ''))
-    lines.value.push(...more.slice(Math.max(0, expected - from) * (lines.value.length > 0 ? 1 : 0)))
-    const over = lines.value.length - KEPT
-    if (over > 0) {
-      lines.value.splice(0, over)
-      first.value += over
-    }
-    triggerRef(lines)
+  function anew(of: number): void {
+    attempt.value = of
+    asked.clear()
+    lines.value = new Lines()
   }
 
   const { loading, problem } = useTopic({
     name: () => (open() ? `deployments/${uid()}/output` : undefined),
     load: async () => {
       const { total } = await api.output(uid(), 1, 1)
-      const output = await api.output(uid(), Math.max(1, total - PAGE + 1), PAGE)
-      attempt = output.attempt
-      lines.value = []
-      first.value = output.first
-      append(output.first, output.lines)
+      const output = await api.output(uid(), Math.max(1, total - BLOCK + 1), BLOCK)
+      if (output.attempt !== attempt.value) anew(output.attempt)
+      lines.value.put(output.first, output.lines)
+      lines.value.total = Math.max(lines.value.total, output.total)
+      triggerRef(lines)
       return { after: output.cursor }
     },
     told: (message) => {
       if (message.type !== 'output') return
-      if (message.attempt !== attempt) {
-        attempt = message.attempt
-        lines.value = []
-      }
-      append(message.first, message.lines)
+      if (message.attempt !== attempt.value) anew(message.attempt)
+      lines.value.put(message.first, message.lines)
+      triggerRef(lines)
     },
   })
 
-  async function earlier(): Promise<void> {
-    const from = Math.max(1, first.value - PAGE)
-    const output = await api.output(uid(), from, first.value - from)
-    if (output.lines.length === 0) return
-    lines.value.unshift(...output.lines)
-    first.value = output.first
-    // The end is dropped: whoever reads the beginning can come back to it.
-    triggerRef(lines)
+  /** Sees to it that these lines come. */
+  function need(from: number, to: number): void {
+    lines.value.keepNear(from)
+    for (let block = blockOf(Math.max(1, from)); block <= blockOf(Math.max(1, to)); block += 1) {
+      const start = block * BLOCK + 1
+      if (asked.has(block) || lines.value.missing(start, start + BLOCK - 1) === undefined) continue
+      asked.add(block)
+      void fetchBlock(start).finally(() => asked.delete(block))
+    }
   }
 
-  return { lines, first, loading, problem, earlier, hasEarlier: computed(() => first.value > 1) }
+  async function fetchBlock(start: number): Promise<void> {
+    const mine = lines.value
+    const end = Math.min(start + BLOCK - 1, mine.total)
+    try {
+      for (let from = mine.missing(start, end); from !== undefined; from = mine.missing(start, end)) {
+        const output = await api.output(uid(), from, end - from + 1, attempt.value)
+        if (mine !== lines.value) return
+        mine.lose(from, output.lines.length === 0 ? end + 1 : Math.min(output.first, end + 1))
+        mine.put(output.first, output.lines)
+        triggerRef(lines)
+      }
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      clearTimeout(timer)
+      timer = setTimeout(() => need(start, end), PAUSE)
+    }
+  }
+
+  return { lines, attempt, loading, problem, need }
 }

@@ -2,6 +2,8 @@
 export interface Piece {
   text: string
   classes: string[]
+  /** It is what somebody looks for. */
+  found?: boolean
 }
 
 const COLOURS: Record<number, string> = {
@@ -40,4 +42,24 @@ export function pieces(line: string): Piece[] {
 /** The line without any style. */
 export function plain(line: string): string {
   return line.replace(ESCAPE, '')
+}
+
+/** The same pieces, with what somebody looks for apart. */
+export function marked(all: readonly Piece[], words: string): Piece[] {
+  if (words === '') return [...all]
+  const wanted = words.toLowerCase()
+  return all.flatMap(({ text, classes }) => {
+    const low = text.toLowerCase()
+    // A letter that is longer in the other case would move what is marked.
+    if (low.length !== text.length) return [{ text, classes }]
+    const parts: Piece[] = []
+    let from = 0
+    for (let at = low.indexOf(wanted); at >= 0; at = low.indexOf(wanted, from)) {
+      if (at > from) parts.push({ text: text.slice(from, at), classes })
+      parts.push({ text: text.slice(at, at + wanted.length), classes, found: true })
+      from = at + wanted.length
+    }
+    if (from < text.length) parts.push({ text: text.slice(from), classes })
+    return parts
+  })
 }

@@ -54,8 +54,12 @@ export function wrong(input: Input, answer: unknown): Wrong | undefined {
       return /^\d{4}-\d{2}-\d{2}$/.test(String(value)) && !Number.isNaN(Date.parse(String(value))) ? undefined : 'date'
     case 'text':
     case 'textarea':
+    case 'gitBranch':
+    case 'gitTag':
       return input.pattern !== undefined && !matches(input.pattern, String(value)) ? 'pattern' : undefined
     case 'boolean':
+    case 'secret':
+    case 'gitCommit':
       return undefined
   }
 }

@@ -17,6 +17,8 @@ export interface Outside {
   connected(yes: boolean): void
   /** The token does not count any more, and no newer one is to be had. */
   signedOut(): void
+  /** An object has changed. */
+  news?(): void
 }
 
 interface Topic {
@@ -116,6 +118,7 @@ export class Live {
       // Whoever follows loads anew, and follows anew.
       if (message.type === 'reset' || message.type === 'refused') this.topics.delete(message.topic)
       topic.told(message)
+      if (message.type === 'service' || message.type === 'deployment' || message.type === 'gone') this.outside.news?.()
     }
   }
 

@@ -26,6 +26,7 @@ export const SERVICE: Record<ServiceState, Look> = {
 /** Of a run. */
 export const PHASE: Record<RunPhase, Look> = {
   Pending: { tone: 'rest', shape: 'pending' },
+  AwaitingApproval: { tone: 'wait', shape: 'waiting' },
   Queued: { tone: 'rest', shape: 'queued' },
   Preparing: { tone: 'busy', shape: 'updating' },
   Running: { tone: 'busy', shape: 'updating' },
@@ -74,6 +75,7 @@ export const MARK: Record<Mark, Tone> = {
 /** Which way a run's tick goes on its line. */
 export const TICK: Record<RunPhase, 'up' | 'down' | 'dot' | 'running'> = {
   Pending: 'running',
+  AwaitingApproval: 'running',
   Queued: 'running',
   Preparing: 'running',
   Running: 'running',

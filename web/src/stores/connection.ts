@@ -13,6 +13,7 @@ export const useConnection = defineStore('connection', () => {
   /** For so long that people should know. */
   const away = ref(false)
   let patience: ReturnType<typeof setTimeout> | undefined
+  const listeners = new Set<() => void>()
   let renewal: ReturnType<typeof setTimeout> | undefined
 
   const live = new Live({
@@ -25,6 +26,7 @@ export const useConnection = defineStore('connection', () => {
       else patience = setTimeout(() => (away.value = true), PATIENCE)
     },
     signedOut: () => session.forget(),
+    news: () => listeners.forEach((tell) => tell()),
   })
 
   session.onToken((token) => {
@@ -52,5 +54,10 @@ export const useConnection = defineStore('connection', () => {
     },
     hurry: (): void => live.hurry(),
     follow: live.follow.bind(live),
+    /** Tells whenever something that is followed has changed, whatever it is; answers how to stop that. */
+    onNews: (tell: () => void): (() => void) => {
+      listeners.add(tell)
+      return () => listeners.delete(tell)
+    },
   }
 })

@@ -13,15 +13,30 @@ async fn api_away_at_the_claim() -> Outcome {
         let api = Program::new(&story.client, "api-server");
         api.scale(0).await?;
         let waited = waits(story, &servers).await;
+        let given_up = given_up(story).await;
         api.scale(1).await?;
         waited?;
+        given_up?;
 
         let run = story.ends("run").await?;
         expect::ended(&run, Phase::Succeeded, "Succeeded")?;
         same("runs of Ansible on the server", servers.proofs(0).await?, 1)?;
-        same("pods", story.pods.ever().len(), 1)
+        let of_run = |pod: &&k8s_openapi::api::core::v1::Pod| {
+            pod.metadata
+                .labels
+                .as_ref()
+                .is_some_and(|l| l.get(crds::names::LABEL_DEPLOYMENT).is_some_and(|n| n == "run"))
+        };
+        same("pods", story.pods.ever().iter().filter(of_run).count(), 1)
     })
     .await
+}
+
+/// Nobody waits longer than the Service says, and the reason names who did not answer.
+async fn given_up(story: &Story) -> Result<()> {
+    story.apply(&service("hasty").with("policy: {prepareTimeout: 12s}")).await?;
+    story.apply(&deployment("hasty-run", "hasty")).await?;
+    expect::ended(&story.ends("hasty-run").await?, Phase::Failed, "ApiUnreachable")
 }
 
 async fn waits(story: &Story, servers: &Servers) -> Result<()> {

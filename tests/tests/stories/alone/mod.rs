@@ -2,8 +2,12 @@
 
 mod api_away;
 mod authority_damaged;
+mod history_lost;
 mod kubelet_restarted;
 mod replicas;
 mod reports;
 mod run_lost;
+mod slots;
+mod takeover;
+mod traces;
 mod two_operators;

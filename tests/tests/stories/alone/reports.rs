@@ -7,8 +7,14 @@ use kube::api::DeleteParams;
 use protocol::event::Kind;
 use store::mirror::Known;
 use tests::{
-    Outcome, Result, Servers, Story, browser::Browser, deployment, ensure, expect, installation, kubectl,
-    node::Node, reports, reports::Arrived, same, service, system::Program,
+    Outcome, Result, Servers, Story,
+    browser::Browser,
+    database, deployment, ensure, expect,
+    node::Node,
+    reports,
+    reports::{Arrived, Written},
+    same, service,
+    system::Program,
 };
 
 /// Some steps before, much output, one step that takes its time, some steps after.
@@ -31,12 +37,18 @@ async fn told(story: &Story, seconds: u32, meanwhile: impl AsyncFnOnce() -> Resu
     story.apply(&deployment("run", "blog")).await?;
     let followed = Browser::at_the_page().await?.follow(&story.api().get("run").await?);
     story.says("run", "TASK [Stay]").await?;
+    let written = match Node::here("what-the-callback-wrote") {
+        Some(node) => Some(Written::of(story, &node, "run").await?),
+        None => None,
+    };
     meanwhile().await?;
     let run = story.ends("run").await?;
     expect::ended(&run, Phase::Succeeded, "Succeeded")?;
     let phase = |known: &Known| known.phase.as_deref() == Some("Succeeded") && known.number == Some(1);
     reports::mirrored(&run, "#1 Succeeded", phase).await?;
-    let Arrived { events, lines } = reports::arrived(story, &run, 1).await?;
+    let arrived = reports::arrived(story, &run, 1).await?;
+    written.map_or(Ok(()), |written| written.is(&arrived))?;
+    let Arrived { events, lines } = arrived;
     followed.saw(&events, &lines).await?;
     let began = events.iter().filter(|event| matches!(event.kind, Kind::StepStarted { .. })).count();
     same("steps that began", began, 4)?;
@@ -48,7 +60,7 @@ async fn told(story: &Story, seconds: u32, meanwhile: impl AsyncFnOnce() -> Resu
 #[tokio::test]
 async fn undisturbed_reports() -> Outcome {
     Story::tell("reports", async |story| {
-        told(story, 0, async || Ok(())).await?;
+        told(story, 2, async || Ok(())).await?;
         let run = story.ends("run").await?;
         let run = run.status.and_then(|status| status.run);
         ensure!(
@@ -79,6 +91,35 @@ async fn api_server_killed_during_a_run() -> Outcome {
     .await
 }
 
+/// As long as the runner's pod stays to deliver what is left. `FASTDEPLOY_API_AWAY`: other seconds than 600.
+#[tokio::test]
+#[ignore = "long: `make test-all` tells it"]
+async fn api_away_for_ten_minutes_during_a_run() -> Outcome {
+    let seconds = std::env::var("FASTDEPLOY_API_AWAY").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
+    let limit = Duration::from_secs(seconds) + Duration::from_mins(5);
+    Story::tell_alone_within(limit, "api-away-long", async |story| {
+        let servers = Servers::of(story).await?;
+        let with = format!("variables: {{seconds: {}}}", seconds / 2);
+        story.apply(&service("blog").on(&servers).tasks(&tasks(&servers.prove())).with(&with)).await?;
+        story.apply(&deployment("run", "blog")).await?;
+        story.says("run", "TASK [Stay]").await?;
+        let api = Program::new(&story.client, "api-server");
+        api.scale(0).await?;
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let kept = story.run_until("run", "Running", |run| tests::phase(run) == Some(Phase::Running)).await;
+        api.scale(1).await?;
+        // Ansible has ended meanwhile; that its pod waits to deliver disturbs nobody.
+        kept?;
+        let run = story.ends("run").await?;
+        expect::ended(&run, Phase::Succeeded, "Succeeded")?;
+        let Arrived { events, .. } = reports::arrived(story, &run, 1).await?;
+        let began = events.iter().filter(|event| matches!(event.kind, Kind::StepStarted { .. })).count();
+        same("steps that began", began, 4)?;
+        same("runs of Ansible on the server", servers.proofs(0).await?, 1)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn operator_killed_during_a_run() -> Outcome {
     let Some(node) = Node::here("operator-killed-reports") else { return Ok(()) };
@@ -99,48 +140,14 @@ async fn operator_killed_during_a_run() -> Outcome {
 async fn database_away_for_30_seconds_and_wiped_during_a_run() -> Outcome {
     Story::tell_alone("database-wiped", async |story| {
         let told = told(story, 20, async || {
-            psql("drop schema public cascade; create schema public").await?;
-            scale(0).await?;
+            database::psql("drop schema public cascade; create schema public").await?;
+            database::scale(0).await?;
             tokio::time::sleep(Duration::from_secs(30)).await;
-            scale(1).await
+            database::scale(1).await
         })
         .await;
-        scale(1).await?;
+        database::scale(1).await?;
         told
     })
     .await
-}
-
-async fn scale(replicas: u32) -> Result<()> {
-    let installation = installation();
-    let words = ["--namespace", &installation, "scale", "statefulset/fastdeploy-postgresql"];
-    kubectl::run(&[&words[..], &[&format!("--replicas={replicas}")]].concat()).await?;
-    let wait = [
-        "--namespace",
-        &installation,
-        "rollout",
-        "status",
-        "statefulset/fastdeploy-postgresql",
-        "--timeout=1m",
-    ];
-    kubectl::run(&wait).await.map(drop)
-}
-
-async fn psql(statement: &str) -> Result<()> {
-    let installation = installation();
-    let command = "exec /usr/lib/postgresql/*/bin/psql --host /tmp --username fastdeploy --quiet fastdeploy";
-    let words = [
-        "--namespace",
-        &installation,
-        "exec",
-        "--stdin",
-        "statefulset/fastdeploy-postgresql",
-        "--",
-        "sh",
-        "-c",
-        command,
-    ];
-    let said = kubectl::ask(&words, statement).await?;
-    ensure!(said.ok, "psql: {}", said.err);
-    Ok(())
 }

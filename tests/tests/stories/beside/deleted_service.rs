@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crds::Service;
+use crds::{Deployment, Phase, Service};
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
-use tests::{Outcome, Servers, Story, deployment, same, service};
+use kube::api::DeleteParams;
+use tests::{Outcome, Servers, Story, deployment, expect, same, service};
 
 #[tokio::test]
 async fn service_deleted_during_a_run() -> Outcome {
@@ -24,6 +25,25 @@ async fn service_deleted_during_a_run() -> Outcome {
         story.deployments.until_gone("run", minute).await?;
         story.pods.find("no pod", minute, |pods| pods.is_empty().then_some(())).await?;
         same("steps after the one that was on", servers.proofs(0).await?, 0)?;
+        story.gone::<Job>("fastdeploy.dev/service=blog").await?;
+        story.gone::<ConfigMap>("fastdeploy.dev/service=blog").await
+    })
+    .await
+}
+
+/// `kubectl delete --cascade=orphan`: what runs goes on to its end, and whatever was left can be deleted.
+#[tokio::test]
+async fn service_orphans_its_run() -> Outcome {
+    Story::tell("service-orphaned", async |story| {
+        story.apply(&service("blog").tasks("[{name: Stay, ansible.builtin.command: sleep 3}]")).await?;
+        story.apply(&deployment("run", "blog")).await?;
+        story.says("run", "TASK [Stay]").await?;
+        story.api::<Service>().delete("blog", &DeleteParams::orphan()).await?;
+        let minute = Duration::from_mins(1);
+        story.services.until_gone("blog", minute).await?;
+        expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
+        story.delete::<Deployment>("run").await?;
+        story.deployments.until_gone("run", minute).await?;
         story.gone::<Job>("fastdeploy.dev/service=blog").await?;
         story.gone::<ConfigMap>("fastdeploy.dev/service=blog").await
     })

@@ -15,8 +15,9 @@ const FOUR: &str = "
 async fn failing_playbook() -> Outcome {
     Story::tell("failing-playbook", async |story| {
         let servers = Servers::of(story).await?;
-        story.apply(&service("videos").on_change().on(&servers).tasks(FOUR)).await?;
+        story.apply(&service("videos").on(&servers).tasks(FOUR)).await?;
 
+        story.apply(&tests::deployment("run", "videos")).await?;
         let run = story.numbered_ends("videos", 1).await?;
         expect::ended(&run, Phase::Failed, "TaskFailed")?;
         let status = run.status.unwrap_or_default();

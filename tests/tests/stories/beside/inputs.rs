@@ -12,6 +12,10 @@ inputs:
   - {name: servers, type: number, minimum: 1, maximum: 3}
   - {name: color, type: choice, choices: [blue, green], default: blue}
   - {name: words, type: text}
+  - {name: letter, type: textarea}
+  - {name: fast, type: boolean}
+  - {name: parts, type: multichoice, choices: [web, mail]}
+  - {name: day, type: date}
 ";
 
 #[tokio::test]
@@ -26,6 +30,11 @@ async fn inputs_against_the_form() -> Outcome {
             ("{version: v1, servers: '2'}", "a number, without quotes"),
             ("{version: v1, color: red}", "write one of blue, green"),
             ("{version: v1, colour: blue}", "the form has no such field"),
+            ("{version: v1, words: \"two\\nlines\"}", "write one line"),
+            ("{version: v1, letter: [a]}", "a text"),
+            ("{version: v1, fast: 'yes'}", "write true or false"),
+            ("{version: v1, parts: [web, ftp]}", "write one of web, mail"),
+            ("{version: v1, day: '2026-02-30'}", "2026-11-23"),
         ]
         .into_iter()
         .enumerate()
@@ -51,9 +60,20 @@ async fn inputs_against_the_form() -> Outcome {
 #[tokio::test]
 async fn inputs_are_data() -> Outcome {
     Story::tell("inputs-are-data", async |story| {
-        let tasks = "[{name: Tell, ansible.builtin.debug: {msg: 'words are <{{ words }}> in {{ color }}'}}]";
+        let tasks = r#"
+- {name: Tell, ansible.builtin.debug: {msg: 'words are <{{ words }}> in {{ color }}'}}
+- name: Types
+  ansible.builtin.assert:
+    that:
+      - servers + 1 == 3
+      - fast
+      - "parts == ['web', 'mail']"
+      - "day == '2026-11-23'"
+      - "letter.splitlines() == ['dear', 'all']"
+"#;
         story.apply(&service("blog").with(FORM).tasks(tasks)).await?;
-        let inputs = r#"inputs: {version: v1, words: "{{ 6 * 7 }} {% raw %} {{ lookup('pipe', 'id') }}"}"#;
+        let inputs = r#"inputs: {version: v1, words: "{{ 6 * 7 }} {% raw %} {{ lookup('pipe', 'id') }}",
+            servers: 2, fast: true, parts: [web, mail], day: '2026-11-23', letter: "dear\nall"}"#;
         story.apply(&deployment("run", "blog").with(inputs)).await?;
         expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
         let log = story.log_of("run").await?;

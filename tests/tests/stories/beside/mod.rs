@@ -1,18 +1,29 @@
 //! Stories that leave others alone, several at a time.
 
+mod approval;
 mod bad_input;
 mod cancel;
 mod container_killed;
 mod deleted_namespace;
 mod deleted_service;
+mod drift;
+mod edits;
+mod expected;
 mod failing_playbook;
+mod git;
+mod git_proxy;
 mod inputs;
 mod no_host_matches;
+mod notifications;
+mod people;
+mod pipeline;
 mod pod_deleted;
 mod pruning;
 mod queue;
 mod rights_of_people;
+mod rules;
 mod samples;
+mod secret_inputs;
 mod secrets;
 mod source_changes;
 mod stale_writer;
@@ -21,3 +32,4 @@ mod suspend;
 mod timeout;
 mod unreachable_host;
 mod what_goes_wrong;
+mod wild;

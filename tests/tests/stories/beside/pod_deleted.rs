@@ -1,24 +1,26 @@
-//! The pod is deleted under a run: lost, said so, and the next one has its turn.
+//! The pod goes away under a run, because its node is drained or by force: lost, said so, nothing of it is left
+//! at work, and the next one has its turn.
 
 use crds::Phase;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::DeleteParams};
-use tests::{Outcome, Result, Servers, Story, deployment, expect, same, service};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, EvictParams},
+};
+use tests::{Outcome, Result, Servers, Story, deployment, expect, holds, node::Node, same, service};
 
+/// As `kubectl drain` does it: the runner is asked to stop, and says so.
 #[tokio::test]
-async fn pod_deleted() -> Outcome {
-    Story::tell("pod-deleted", async |story| deletes(story, DeleteParams::default()).await).await
+async fn node_drained() -> Outcome {
+    Story::tell("node-drained", async |story| goes(story, false).await).await
 }
 
 #[tokio::test]
 async fn pod_deleted_by_force() -> Outcome {
-    Story::tell("pod-deleted-by-force", async |story| {
-        deletes(story, DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await
-    })
-    .await
+    Story::tell("pod-deleted-by-force", async |story| goes(story, true).await).await
 }
 
-async fn deletes(story: &Story, how: DeleteParams) -> Result<()> {
+async fn goes(story: &Story, by_force: bool) -> Result<()> {
     let servers = Servers::of(story).await?;
     // Only the first run finds no line yet, and stays.
     let tasks = format!(
@@ -31,9 +33,22 @@ async fn deletes(story: &Story, how: DeleteParams) -> Result<()> {
     story.says("first", "TASK [Stay]").await?;
 
     let pod = story.pod_of("first", "any", |_| true).await?;
-    story.api::<Pod>().delete(&pod.name_any(), &how).await?;
+    let (pods, name) = (story.api::<Pod>(), pod.name_any());
+    if by_force {
+        let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        pods.delete(&name, &at_once).await?;
+    } else {
+        pods.evict(&name, &EvictParams::default()).await?;
+    }
     let run = story.ends("first").await?;
     expect::ended(&run, Phase::Failed, "RunnerLost")?;
+    if !by_force {
+        let failure = run.status.and_then(|status| status.failure).map(|failure| failure.message);
+        holds("failure.message", &failure.unwrap_or_default(), "the pod was asked to stop")?;
+        if let Some(node) = Node::here("node-drained") {
+            same("Ansible at work in the pod", node.is_at_work(&pod, "ansible"), false)?;
+        }
+    }
 
     story.apply(&deployment("second", "blog")).await?;
     expect::ended(&story.ends("second").await?, Phase::Succeeded, "Succeeded")?;

@@ -14,7 +14,8 @@ async fn broken_and_mended() -> Outcome {
         let failure = run.status.and_then(|status| status.failure);
         same("failure.step", failure.as_ref().and_then(|f| f.step.as_deref()), Some("Check the licence"))?;
         holds("failure.message", failure.as_ref().map_or("", |f| &f.message), "DEMO-1234")?;
-        story.service_is("broken", "False", "False", "TaskFailed").await?;
+        // A change is deployed at once; until then it is tried again.
+        story.service_is("broken", "False", "Unknown", "ProgressingWithRetry").await?;
 
         story.patch_service("broken", json!({"spec": {"variables": {"licence": "DEMO-1234"}}})).await?;
         expect::ended(&story.numbered_ends("broken", 2).await?, Phase::Succeeded, "Succeeded")?;
@@ -29,7 +30,7 @@ async fn by_hand() -> Outcome {
     Story::tell("by-hand", async |story| {
         let tasks = "[{name: Tell, ansible.builtin.debug: {msg: '{{ headline }} in {{ color }}'}}]";
         let form =
-            "inputs: [{name: headline, type: text}, {name: color, type: choice, choices: [blue, green]}]";
+            "inputs: [{name: headline, type: text, default: none}, {name: color, type: choice, choices: [blue, green], default: blue}]";
         story.apply(&service("blog").tasks(tasks).with(form)).await?;
         let by_hand = sample(include_str!("../../../../manifests/samples/by-hand/deploy-blog.yaml"));
         // Whoever creates it twice gets two runs.
@@ -38,7 +39,9 @@ async fn by_hand() -> Outcome {
             expect::ended(&story.numbered_ends("blog", number).await?, Phase::Succeeded, "Succeeded")?;
             holds("the log", &story.log_of(&name).await?, "Good news from the company in green")?;
         }
-        Ok(())
+        let preview = sample(include_str!("../../../../manifests/samples/by-hand/preview-blog.yaml"));
+        let name = story.create(&preview).await?;
+        expect::ended(&story.ends(&name).await?, Phase::Succeeded, "Succeeded")
     })
     .await
 }

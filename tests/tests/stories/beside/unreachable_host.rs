@@ -2,7 +2,9 @@
 
 use crds::Phase;
 use serde_json::json;
-use tests::{Outcome, Result, Servers, Story, deployment, expect, holds, manifest::Manifest, service};
+use tests::{
+    Context, Outcome, Result, Servers, Story, deployment, expect, holds, manifest::Manifest, service,
+};
 
 const PING: &str = "[{name: Ping, ansible.builtin.ping: {}}]";
 
@@ -57,7 +59,20 @@ async fn host_key_changed() -> Outcome {
         story.apply(&Manifest(map)).await?;
         let mut far = service("far").on(&servers).tasks(PING);
         far.0["spec"]["options"]["forks"] = 1.into();
-        fails_with(story, &far, "HostKeyChanged", "host key").await
+        fails_with(story, &far, "HostKeyChanged", "host key").await?;
+
+        // What it shows instead can be compared, and trusted.
+        let failure = story.ends("run").await?.status.and_then(|status| status.failure);
+        let key = failure.and_then(|failure| failure.host_key).context("no failure.hostKey")?;
+        let of_the_server = servers.run(0, "ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key").await?;
+        holds("the server's own key", &of_the_server, &key.fingerprint)?;
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "known-hosts"},
+            "data": {"known_hosts": format!("{}\n", key.known_hosts)},
+        });
+        story.apply(&Manifest(map)).await?;
+        story.apply(&deployment("trusting", "far").with("limit: server-0")).await?;
+        expect::ended(&story.ends("trusting").await?, Phase::Succeeded, "Succeeded")
     })
     .await
 }

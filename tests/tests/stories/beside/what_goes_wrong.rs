@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crds::Phase;
+use serde_json::json;
 use tests::{Outcome, Result, Story, deployment, ensure, expect, holds, manifest::Manifest, same, service};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -62,6 +63,52 @@ async fn unschedulable() -> Outcome {
     .await
 }
 
+/// It is no fault: it waits, says for what, and goes on by itself; or it is given up like any pod that does not come.
+#[tokio::test]
+async fn quota_exceeded() -> Outcome {
+    Story::tell("quota-exceeded", async |story| {
+        let quota = |what: &str, most: &str| {
+            let spec = json!({"hard": {what: most}});
+            Manifest(json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": spec}))
+        };
+        let told = async |run: &str, word: &str| {
+            let says = |run: &crds::Deployment| {
+                let status = run.status.clone().unwrap_or_default();
+                status.reason.as_deref() == Some("QuotaExceeded")
+            };
+            let run = story.deployments.until(run, "the reason QuotaExceeded", MINUTE, says).await?;
+            let conditions = run.status.unwrap_or_default().conditions;
+            let ready = crds::conditions::find(&conditions, "Ready").map(|c| c.message.clone());
+            holds("Ready", &ready.unwrap_or_default(), word)
+        };
+        story.apply(&quota("pods", "0")).await?;
+        story.apply(&service("blog").with("policy: {prepareTimeout: 1m}")).await?;
+        story.apply(&deployment("no-pod", "blog")).await?;
+        told("no-pod", "exceeded quota: team").await?;
+        expect::ended(&story.ends("no-pod").await?, Phase::Failed, "QuotaExceeded")?;
+        // Neither may the Job be made.
+        story.apply(&quota("count/jobs.batch", "0")).await?;
+        story.apply(&deployment("no-job", "blog")).await?;
+        told("no-job", "exceeded quota: team").await?;
+        story.apply(&quota("count/jobs.batch", "9")).await?;
+        expect::ended(&story.ends("no-job").await?, Phase::Succeeded, "Succeeded")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pod_refused() -> Outcome {
+    Story::tell("pod-refused", async |story| {
+        let most = json!({"limits": [{"type": "Container", "max": {"memory": "1Gi"}}]});
+        let limits =
+            json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "team"}, "spec": most});
+        story.apply(&Manifest(limits)).await?;
+        let blog = service("blog").with("runner: {resources: {limits: {memory: 2Gi}}}");
+        fails(story, &blog, "PodRefused", "maximum memory usage per Container is 1Gi").await
+    })
+    .await
+}
+
 #[tokio::test]
 async fn out_of_memory() -> Outcome {
     Story::tell("out-of-memory", async |story| {
@@ -69,6 +116,28 @@ async fn out_of_memory() -> Outcome {
             .tasks("[{name: Eat, ansible.builtin.command: \"python3 -c 'print(len(bytearray(10**9)))'\"}]")
             .with("runner: {resources: {requests: {memory: 64Mi}, limits: {memory: 128Mi}}}");
         fails(story, &blog, "OutOfMemory", "memory").await
+    })
+    .await
+}
+
+/// Ansible is killed: nothing proves that it did its work.
+#[tokio::test]
+async fn ansible_killed() -> Outcome {
+    Story::tell("ansible-killed", async |story| {
+        let kill = "for p in /proc/[0-9]*; do grep -q ansible-play[b]ook $p/cmdline && kill -9 ${p#/proc/}; done; sleep 9";
+        let blog = service("blog").tasks(&format!("[{{name: Kill, ansible.builtin.shell: '{kill}'}}]"));
+        fails(story, &blog, "RunnerLost", "Ansible was killed from outside").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn source_not_found() -> Outcome {
+    Story::tell("source-not-found", async |story| {
+        let mut blog = service("blog");
+        blog.0["spec"]["source"] = json!({"configMap": {"name": "nobody"}});
+        fails(story, &blog, "SourceNotFound", "ConfigMap nobody").await?;
+        story.service_is("blog", "False", "Unknown", "ProgressingWithRetry").await.map(drop)
     })
     .await
 }
@@ -98,6 +167,28 @@ async fn service_not_found() -> Outcome {
     Story::tell("service-not-found", async |story| {
         story.apply(&deployment("run", "blog")).await?;
         expect::ended(&story.ends("run").await?, Phase::Failed, "ServiceNotFound")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn vault_password() -> Outcome {
+    Story::tell("vault-password", async |story| {
+        let mut blog = service("blog");
+        let play = "[{hosts: all, gather_facts: false, vars_files: [secret.yml], tasks: [{ansible.builtin.debug: {msg: hi}}]}]";
+        let locked = "$ANSIBLE_VAULT;1.1;AES256\n33363965326261303234626463623963633531343539616138316433353830356566396130353436\n3562643163366231316662386565383735653432386435610a\n";
+        blog.0["spec"]["source"] = serde_json::json!({"inline": {"deploy.yml": play, "secret.yml": locked}});
+        fails(story, &blog, "VaultPassword", "vault").await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn become_failed() -> Outcome {
+    Story::tell("become-failed", async |story| {
+        // The run's own pod has no sudo, and lets nobody become another one.
+        let blog = service("blog").tasks("[{ansible.builtin.command: id, become: true}]");
+        fails(story, &blog, "BecomeFailed", "sudo").await
     })
     .await
 }

@@ -22,6 +22,7 @@ async fn budget_of_one_run() -> Outcome {
         let earlier =
             ACCOUNTS.map(|(account, _)| writes(&audit, account, story).map_or(0, |list| list.len()));
         let before = operator.metric("fastdeploy_operator_reconciles_total").await?;
+        let over = operator.metric("fastdeploy_operator_deployments_total").await?;
         story.apply(&deployment("run", "blog")).await?;
         expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
         story.service_is("blog", "True", "True", "Deployed").await?;
@@ -30,6 +31,8 @@ async fn budget_of_one_run() -> Outcome {
         let passes = operator.metric("fastdeploy_operator_reconciles_total").await? - before;
 
         eprintln!("{passes} passes");
+        let over = operator.metric("fastdeploy_operator_deployments_total").await? - over;
+        ensure!((over - 1.0).abs() < 0.1, "expected one more in fastdeploy_operator_deployments, saw {over}");
         for ((account, most), earlier) in ACCOUNTS.into_iter().zip(earlier) {
             let writes = writes(&audit, account, story)?.split_off(earlier);
             let list = writes.iter().map(Use::to_string).collect::<Vec<_>>().join("\n  ");

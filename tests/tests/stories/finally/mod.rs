@@ -1,4 +1,5 @@
 //! Stories that look back at what all the others did.
 
 mod budget;
+mod idle;
 mod rights;

@@ -1,0 +1,152 @@
+//! What one wants to know before a run: the form with what one may choose from, the steps that are to
+//! be expected, how long it takes.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::read::{ServiceRow, Snapshot};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::services::visible;
+use super::view::{self, Step, Tick};
+use super::{App, Path, Query, bounded, deployments};
+use crate::people::Person;
+
+/// What people fill in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Form {
+    /// The fields.
+    pub inputs: Vec<view::Input>,
+    /// What was filled in for what is on the servers: where most people begin.
+    pub live: BTreeMap<String, Value>,
+    /// Branches of the Service's repository, as they were last seen; empty without one.
+    pub branches: Vec<GitRef>,
+    /// Its tags.
+    pub tags: Vec<GitRef>,
+}
+
+/// A branch or a tag.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GitRef {
+    /// How it is called.
+    pub name: String,
+    /// To what it points.
+    pub commit: String,
+}
+
+/// What is to be expected of a run.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The steps of the run that `of` names, none of them begun; empty: there was no run yet.
+    pub steps: Vec<Step>,
+    /// The run that they are taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub of: Option<Uuid>,
+    /// How long a run usually takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub usual_seconds: Option<u32>,
+}
+
+/// How long runs took.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Durations {
+    /// Runs that ended, newest last; without previews.
+    pub runs: Vec<Tick>,
+    /// The median of those that succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub usual_seconds: Option<u32>,
+}
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Last {
+    /// The last so many, 1 to 500. Default: 50.
+    limit: Option<i64>,
+}
+
+/// The form of a Service, with what one may choose from.
+#[utoipa::path(get, path = "/services/{namespace}/{name}/form", tag = "services", operation_id = "getForm",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Form), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn form(
+    State(app): State<App>,
+    who: Person,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<Form>, Problem> {
+    visible(&app, &who, (&namespace, &name)).await?;
+    let (row, _) = service(&app, &namespace, &name).await?;
+    let object: crds::Service =
+        serde_json::from_value(row.object).map_err(|_| Problem::not_found("service"))?;
+    let (mut branches, mut tags) = (Vec::new(), Vec::new());
+    if let Some(git) = &object.spec.source.git {
+        for found in store::refs::of(app.pool()?, &git.repository(&namespace)).await? {
+            let list = if found.kind == "tag" { &mut tags } else { &mut branches };
+            list.push(GitRef { name: found.name, commit: found.commit });
+        }
+    }
+    let live = object.status.and_then(|status| status.live).map(|live| live.inputs).unwrap_or_default();
+    let inputs = object.spec.inputs.into_iter().map(view::input).collect();
+    Ok(Json(Form { inputs, live, branches, tags }))
+}
+
+/// What a run would do, as far as the last one tells.
+#[utoipa::path(get, path = "/services/{namespace}/{name}/plan", tag = "services", operation_id = "getPlan",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = Plan), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn plan(
+    State(app): State<App>,
+    who: Person,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<Plan>, Problem> {
+    visible(&app, &who, (&namespace, &name)).await?;
+    let (_, mut snapshot) = service(&app, &namespace, &name).await?;
+    let ticks = snapshot.durations(&namespace, &name, view::TICKS as i64).await?;
+    let ticks: Vec<Tick> = ticks.into_iter().filter_map(view::tick).collect();
+    let last = snapshot.last_reported(&namespace, &name).await?.map(|row| row.uid);
+    let mut steps = Vec::new();
+    if let Some(uid) = last
+        && let Some(attempt) = snapshot.attempt(uid).await?
+    {
+        let results = snapshot.results(uid, attempt.attempt).await?;
+        // Only what it was to do, not how it went.
+        let planned = results.into_iter().filter(|event| event.body["kind"] == "plan").collect();
+        steps = view::steps(deployments::fold(planned));
+    }
+    Ok(Json(Plan { steps, of: last, usual_seconds: view::usual(&ticks) }))
+}
+
+/// How long the runs of a Service took, over time.
+#[utoipa::path(get, path = "/services/{namespace}/{name}/durations", tag = "services", operation_id = "getDurations",
+    params(("namespace" = String, Path), ("name" = String, Path), Last),
+    responses((status = 200, body = Durations), (status = "default", body = Problem, content_type = "application/problem+json")))]
+pub async fn durations(
+    State(app): State<App>,
+    who: Person,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(Last { limit }): Query<Last>,
+) -> Result<Json<Durations>, Problem> {
+    let limit = bounded("limit", limit, 50, 500)?;
+    visible(&app, &who, (&namespace, &name)).await?;
+    let (_, mut snapshot) = service(&app, &namespace, &name).await?;
+    let runs = snapshot.durations(&namespace, &name, limit).await?;
+    let runs: Vec<Tick> = runs.into_iter().rev().filter_map(view::tick).collect();
+    Ok(Json(Durations { usual_seconds: view::usual(&runs), runs }))
+}
+
+async fn service(app: &App, namespace: &str, name: &str) -> Result<(ServiceRow, Snapshot), Problem> {
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let row = snapshot.service(namespace, name).await?.ok_or_else(|| Problem::not_found("service"))?;
+    Ok((row, snapshot))
+}

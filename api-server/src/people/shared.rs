@@ -1,0 +1,33 @@
+//! What the handlers of people share, besides what all handlers share.
+
+use std::sync::Arc;
+
+use store::PgPool;
+
+use super::bindings::Bindings;
+use super::standing::Standing;
+use crate::api::problem::Problem;
+
+/// What people's handlers need.
+#[derive(Clone)]
+pub struct Shared {
+    /// Whose tokens count.
+    pub standing: Standing,
+    /// Proxies before us that write `X-Forwarded-For`.
+    pub proxies: usize,
+    /// Who has which role.
+    pub roles: Option<Arc<dyn Bindings>>,
+}
+
+impl Shared {
+    /// Without what belongs to an installation only.
+    pub fn new(pool: Option<PgPool>) -> Self {
+        Self { standing: Standing::new(pool), proxies: 0, roles: None }
+    }
+
+    /// Who has which role.
+    pub fn bindings(&self) -> Result<&Arc<dyn Bindings>, Problem> {
+        let away = || Problem::unavailable("Roles cannot be read here.", "no cluster is known");
+        self.roles.as_ref().ok_or_else(away)
+    }
+}

@@ -1,0 +1,111 @@
+import type { Page } from '@playwright/test'
+import { expect, kubectl, signIn, test } from './page'
+import { Sample } from './service'
+
+/** Writes down from now on what moves without anybody's doing. */
+async function watchShifts(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const seen: string[] = []
+    Object.assign(window, { shifts: seen })
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean; sources: { node?: Node }[] })[]) {
+        // A word beside a figure that gets longer is no jump; from 0.1 on people call a page restless.
+        if (entry.hadRecentInput || entry.value < 0.005) continue
+        const what = entry.sources.map(({ node }) => (node instanceof Element ? `${node.tagName}.${node.className}` : node?.textContent))
+        seen.push(`${entry.value.toFixed(4)} ${what.join(', ')}`)
+      }
+    }).observe({ type: 'layout-shift' })
+  })
+}
+const shifts = (page: Page) => page.evaluate(() => (window as unknown as { shifts: string[] }).shifts)
+
+test('two people at once: each sees what the other does, who comes later waits, and nothing jumps', async ({ page, browser }) => {
+  const sample = new Sample('Together')
+  sample.create(Array.from({ length: 6 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.2}`).join('\n'))
+  const second = await browser.newContext()
+  const other = await second.newPage()
+  try {
+    await signIn(page)
+    await signIn(other)
+    for (const one of [page, other]) await one.goto(`/?team=${sample.namespace}`)
+    const card = other.getByRole('article', { name: 'Together' })
+    await expect(card).toContainText('Never deployed')
+
+    await page.getByRole('link', { name: /^Deploy/ }).click()
+    await page.getByRole('dialog').getByLabel('What is it for?').fill('The first')
+    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    await expect(page.getByRole('progressbar')).toBeVisible()
+
+    // The other one has touched nothing, and sees it.
+    await expect(card).toContainText('admin is updating it')
+    await expect(card).toContainText(/Step [2-6] of 6/)
+    await expect(other).toHaveTitle(/fine/)
+    await card.getByRole('link', { name: 'Together', exact: true }).click()
+    await other.getByRole('button', { name: 'Deploy' }).click()
+    await expect(other.getByRole('dialog').getByText('admin is updating it just now. Yours starts right after.')).toBeVisible()
+    await other.getByRole('dialog').getByLabel('What is it for?').fill('The second')
+    await other.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    const queue = other.getByRole('region', { name: '1 update is before this one' })
+    await expect(queue).toContainText('admin is updating with #1')
+    await expect(other).toHaveTitle(/Waiting its turn/)
+
+    await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Together', { timeout: 60_000 })
+    // Its turn comes without a reload.
+    await expect(queue).toBeHidden()
+    await expect(other.getByRole('heading', { level: 1 })).toHaveText('admin updated Together', { timeout: 60_000 })
+    expect(sample.runs('.status.number')).toEqual(['1', '2'])
+    await page.getByRole('navigation').getByRole('link', { name: 'Together' }).click()
+    await expect(page.getByRole('listitem').filter({ hasText: 'updated with #2' })).toContainText('The second')
+  } finally {
+    await second.close()
+    sample.remove()
+  }
+})
+
+test('nothing jumps on the pages of a run and of all services while steps come', async ({ page, context }) => {
+  const sample = new Sample('Steady')
+  // The last one is long enough to be seen on both pages.
+  sample.create(Array.from({ length: 8 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep ${n === 7 ? 4 : 0.8}}`).join('\n'))
+  try {
+    await signIn(page)
+    const home = await context.newPage()
+    await home.goto(`/?team=${sample.namespace}`)
+    await home.getByRole('article', { name: 'Steady' }).waitFor()
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    await page.getByText('Step 7').waitFor()
+    const icon = () => page.locator('link[rel=icon]').getAttribute('href')
+    const running = await icon()
+    await watchShifts(page)
+    await watchShifts(home)
+    await expect(home.getByRole('article')).toContainText('Step 8 of 8', { timeout: 60_000 })
+    expect(await shifts(page)).toEqual([])
+    // The tab tells it, too.
+    await expect(page).toHaveTitle(/^Done · Steady #1/)
+    expect(await icon()).not.toBe(running)
+    await expect(home.getByRole('article')).toContainText('#1 is live')
+    expect(await shifts(home)).toEqual([])
+  } finally {
+    sample.remove()
+  }
+})
+
+test('the server is restarted in the middle: the page goes on by itself, and shows each line once', async ({ page }) => {
+  const sample = new Sample('Restarted')
+  sample.create(Array.from({ length: 10 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
+  try {
+    await signIn(page)
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    const steps = page.getByRole('region', { name: 'Steps' })
+    await page.getByText('Show technical output').click()
+    await steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first().waitFor()
+    kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
+    await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Restarted', { timeout: 60_000 })
+    await expect(steps.getByText('Done')).toHaveCount(10)
+    await expect(page.getByRole('log').getByText(/^TASK \[Step/)).toHaveCount(10)
+    await expect(page.getByText('No connection at the moment')).toBeHidden()
+  } finally {
+    sample.remove()
+  }
+})

@@ -1,0 +1,113 @@
+//! Inputs that are secret, and inputs that are names of branches and tags.
+
+use crds::{Phase, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
+use serde_json::json;
+use tests::{
+    Outcome, Result, Story, deployment, ensure, expect, holds, manifest::Manifest, repository::Repository,
+    same, service,
+};
+
+const CANARY: &str = "c4n4ry/of+an=input";
+
+/// A Secret that its Deployment owns, made after it, as whoever deploys for others does.
+async fn answer(story: &Story, run: &str, value: &str) -> Result<()> {
+    let owner = Api::<crds::Deployment>::namespaced(story.client.clone(), &story.namespace).get(run).await?;
+    let secret = serde_json::from_value(json!({
+        "metadata": {"name": format!("{run}-inputs"), "ownerReferences": [{
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment", "name": run, "uid": owner.metadata.uid,
+        }]},
+        "stringData": {"token": value},
+    }))?;
+    story.api::<Secret>().create(&PostParams::default(), &secret).await?;
+    Ok(())
+}
+
+/// It reaches the playbook, as text, and is to be seen nowhere; a rollback has it, too.
+#[tokio::test]
+async fn secret_inputs() -> Outcome {
+    Story::tell("secret-inputs", async |story| {
+        let form = "{inputs: [{name: token, type: secret, required: true}], history: {succeeded: 0}}";
+        let tasks = "[{name: Tell, ansible.builtin.debug: {msg: 'the token is <{{ token }}> with {{ token | length }} characters'}}]";
+        let said = story.refused(&service("blog").with("inputs: [{name: token, type: secret, default: hunter2}]")).await?;
+        holds("kubectl", &said, "a secret has no default")?;
+        story.apply(&service("blog").tasks(tasks).with(form).on_change()).await?;
+        let blog = story.service_is("blog", "True", "False", "InputRequired").await?;
+        same("runs", blog.status.and_then(|status| status.last_number), None)?;
+        for (name, spec, word) in [
+            ("in-spec", "inputs: {token: hunter2}", "a secret never stands in a spec"),
+            ("without", "reason: nothing", "inputs.token: an answer is required"),
+        ] {
+            story.apply(&deployment(name, "blog").with(spec)).await?;
+            let run = story.ends(name).await?;
+            expect::ended(&run, Phase::Failed, "InvalidInput")?;
+            holds("failure", &run.status.and_then(|s| s.failure).map(|f| f.message).unwrap_or_default(), word)?;
+        }
+        let named = "secretInputs: {secretRef: {name: run-inputs}}";
+        story.apply(&deployment("run", "blog").with(named)).await?;
+        answer(story, "run", CANARY).await?;
+        expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
+        holds("the log", &story.log_of("run").await?, "the token is <********> with 18 characters")?;
+        let live = |s: &Service| s.status.as_ref().and_then(|s| s.live.as_ref()).and_then(|l| l.secret_inputs.clone());
+        let blog = story.service_until("blog", "live.secretInputs", |s| live(s).is_some()).await?;
+        same("live.secretInputs", live(&blog).map(|secret| secret.name), Some("run-inputs".into()))?;
+
+        // A run that nobody asked for answers as the live one did; so does one that goes back.
+        story.patch_service("blog", json!({"spec": {"variables": {"n": 1}}})).await?;
+        expect::ended(&story.numbered_ends("blog", 4).await?, Phase::Succeeded, "Succeeded")?;
+        story.apply(&deployment("back", "blog").with("repeat: {number: 3}")).await?;
+        expect::ended(&story.ends("back").await?, Phase::Succeeded, "Succeeded")?;
+        holds("the log", &story.log_of("back").await?, "the token is <********> with 18 characters")?;
+        // Whose Secret is needed stays, though the history's limits are long passed.
+        story.service_until("blog", "an end", |s| s.status.as_ref().is_some_and(|s| s.active.is_none())).await?;
+        let runs = story.listed().await?;
+        ensure!(runs.iter().any(|run| run.metadata.name.as_deref() == Some("run")), "the owner of the Secret is gone");
+
+        let places = [
+            serde_json::to_string(&story.deployments.ever())?,
+            serde_json::to_string(&story.services.ever())?,
+            serde_json::to_string(&story.pods.ever())?,
+            serde_json::to_string(&story.api::<ConfigMap>().list(&ListParams::default()).await?)?,
+        ];
+        ensure!(places.iter().all(|place| !place.contains(CANARY)), "the secret is to be seen");
+        Ok(())
+    })
+    .await
+}
+
+/// What is chosen has to be there.
+#[tokio::test]
+async fn inputs_that_are_refs() -> Outcome {
+    Story::tell("inputs-git", async |story| {
+        let repository = Repository::public(story).await?;
+        let text = "- hosts: all\n  gather_facts: false\n  tasks: [{name: Say, ansible.builtin.debug: {msg: 'for {{ version }}'}}]\n";
+        repository.commit("main", "deploy.yml", text, Some("v1.0.0")).await?;
+        let blog = Manifest(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "blog"},
+            "spec": {"source": {"git": {"url": repository.https(), "caBundle": repository.ca(), "branch": "main"}},
+                "playbook": "deploy.yml", "inventory": {"local": true},
+                "inputs": [{"name": "version", "type": "gitTag", "required": true}, {"name": "line", "type": "gitBranch"},
+                    {"name": "commit", "type": "gitCommit"}]},
+        }));
+        story.apply(&blog).await?;
+        story.service_is("blog", "True", "False", "WaitingForPerson").await?;
+        for (name, inputs, word) in [
+            ("no-tag", "{version: v9}", "the repository has no tag v9; it has v1.0.0"),
+            ("no-branch", "{version: v1.0.0, line: v1.0.0}", "the repository has no branch v1.0.0; it has main"),
+            ("no-commit", "{version: v1.0.0, commit: main}", "is not the id of a commit"),
+        ] {
+            story.apply(&deployment(name, "blog").with(&format!("inputs: {inputs}"))).await?;
+            let run = story.ends(name).await?;
+            expect::ended(&run, Phase::Failed, "InvalidInput")?;
+            holds("failure", &run.status.and_then(|s| s.failure).map(|f| f.message).unwrap_or_default(), word)?;
+        }
+        story.apply(&deployment("run", "blog").with("inputs: {version: v1.0.0, line: main, commit: 4f2a9c1}")).await?;
+        expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
+        holds("the log", &story.log_of("run").await?, "for v1.0.0")
+    })
+    .await
+}
