@@ -1,4 +1,4 @@
-# What comes from Debian: etcd, the container runtime, networking tools and the
+# What comes from Debian: etcd, the container runtime, networking tools, a server for tests to sign in to, and the
 # builder of images. Only what is missing is installed, and no service of a
 # package is started or stopped: a system containerd or etcd stays as it is.
 
@@ -6,7 +6,7 @@
 needed=(
   etcd:etcd-server containerd:containerd runc:runc /usr/lib/cni/ptp:containernetworking-plugins
   iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 ss:iproute2 mount:mount flock:util-linux
-  buildah:buildah mmdebstrap:mmdebstrap openssl:openssl curl:curl jq:jq ssh-keygen:openssh-client cc:gcc git:git
+  buildah:buildah mmdebstrap:mmdebstrap openssl:openssl curl:curl jq:jq ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server cc:gcc git:git
 )
 
 install_packages() {

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import select
+import subprocess
 import time
 
 import yaml
@@ -36,6 +37,8 @@ MESSAGE_LIMIT = 16 * 1024
 # The runner cuts bodies to 64 kB once they are masked.
 BODY_LIMIT = 128 * 1024
 NOTES = 10
+# Seconds for an `ssh` that no longer reads.
+SSH_ENDS_WITHIN = 2
 # As Ansible's PlayIterator names the task that it adds itself.
 GATHERING = "Gathering Facts"
 PAUSES = ("pause", "ansible.builtin.pause", "ansible.legacy.pause")
@@ -82,6 +85,7 @@ class CallbackModule(CallbackBase):
             self.disabled = True
             return
         tell_what_the_vault_hides()
+        give_ssh_time_to_say_why()
 
     # -- the pipe
 
@@ -496,6 +500,40 @@ class CallbackModule(CallbackBase):
             "hosts": {host: stats.summarize(host) for host in sorted(stats.processed)},
             "outputs": (getattr(stats, "custom", None) or {}).get("_run") or {},
         })
+
+
+# -- why a server was not reached
+
+def give_ssh_time_to_say_why():
+    """An `ssh` that no longer reads what Ansible sends is about to end, and says why: connection refused, no
+    permission, another host key. Ansible (ssh.py, _send_initial_data) gives it one millisecond for that, and
+    then tells of a broken pipe instead. On a busy machine that is too short; so it is waited for here, and
+    what it says is read after all. Tasks are processes forked from this one: they inherit it."""
+    try:
+        from ansible.plugins.connection import ssh  # pylint: disable=import-outside-toplevel
+
+        connection, failure = ssh.Connection, ssh.AnsibleConnectionFailure
+        send = connection._send_initial_data
+    except (ImportError, AttributeError):
+        return  # A later Ansible, which may do without.
+
+    @functools.wraps(send)
+    def and_wait(self, *args, **kwargs):
+        try:
+            return send(self, *args, **kwargs)
+        except failure:
+            processes = [one for one in (*args, *kwargs.values()) if isinstance(one, subprocess.Popen)]
+            if not processes:
+                raise
+            try:
+                processes[0].wait(SSH_ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                pass
+            if processes[0].returncode is None:
+                raise
+            return None
+
+    connection._send_initial_data = and_wait
 
 
 # -- what is decrypted on the way

@@ -4,6 +4,8 @@
 use std::{
     collections::BTreeMap,
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use base64::{
@@ -13,10 +15,17 @@ use base64::{
 use protocol::{bundle::Credentials, verdict::HostKey};
 use sha2::{Digest, Sha256};
 
-/// The best first.
-const TYPES: [&str; 3] = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"];
+/// The best first: as `ssh-keyscan` is asked for it, and as a line of `known_hosts` names it.
+const TYPES: [(&str, &str); 3] =
+    [("ed25519", "ssh-ed25519"), ("ecdsa", "ecdsa-sha2-nistp256"), ("rsa", "ssh-rsa")];
 /// Characters of a line that a verdict has room for.
 const LINE: usize = 700;
+/// How long a server is asked at most.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one connection may take.
+const CONNECTION: Duration = Duration::from_secs(5);
+/// Before a server that did not answer is asked again; then twice as long, and so on.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the server shows that `ssh` complained of. Behind a jump host nobody can ask it from here.
 pub fn shown(
@@ -28,14 +37,66 @@ pub fn shown(
         return None;
     }
     let (host, port) = address(said)?;
-    let asked = Command::new("ssh-keyscan")
-        .args(["-T", "5", "-t", "ed25519,ecdsa,rsa", "-p", &port.to_string(), "--", &host])
-        .env_clear()
-        .envs(environment.get("PATH").map(|path| ("PATH", path)))
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    best(&String::from_utf8_lossy(&asked.stdout))
+    let until = crate::clock::boottime() + PATIENCE;
+    let mut pause = PAUSE;
+    loop {
+        let why = match ask(&host, port, environment, until) {
+            Ok(key) => return Some(key),
+            Err(why) => why,
+        };
+        let left = until.saturating_sub(crate::clock::boottime());
+        if left <= pause || matches!(why, Silence::ForGood(_)) {
+            let (Silence::ForNow(why) | Silence::ForGood(why)) = why;
+            eprintln!("fastdeploy: the key that {host} port {port} shows could not be read: {why}");
+            return None;
+        }
+        thread::sleep(pause);
+        pause *= 2;
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, PartialEq, Eq)]
+enum Silence {
+    /// It may answer when it is asked again.
+    ForNow(String),
+    /// It will not.
+    ForGood(String),
+}
+
+/// Asks for one type after the other, each with a connection of its own: a server that is busy lets
+/// connections that are not signed in drop (sshd's MaxStartups), the sooner the more there are.
+fn ask(
+    host: &str,
+    port: u16,
+    environment: &BTreeMap<String, String>,
+    until: Duration,
+) -> Result<HostKey, Silence> {
+    for (kind, name) in TYPES {
+        let left = until.saturating_sub(crate::clock::boottime()).min(CONNECTION);
+        let asked = Command::new("ssh-keyscan")
+            .args(["-T", &left.as_secs().max(1).to_string(), "-t", kind, "-p", &port.to_string(), "--", host])
+            .env_clear()
+            .envs(environment.get("PATH").map(|path| ("PATH", path)))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| Silence::ForGood(format!("failed to start ssh-keyscan: {error}")))?;
+        let (out, said) = (String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+        if let Some(key) = key(&out, name) {
+            return Ok(key);
+        }
+        if !greeted(&out, &said) {
+            let said = said.lines().last().unwrap_or("no answer").trim();
+            return Err(Silence::ForNow(said.to_owned()));
+        }
+    }
+    Err(Silence::ForGood("it has no key of a type that is known here".to_owned()))
+}
+
+/// Whether the server said who it is (`# host:port SSH-2.0-…`): then it is its last word on that type.
+fn greeted(out: &str, said: &str) -> bool {
+    let greeting = |line: &str| line.starts_with('#') && line.contains(" SSH-");
+    out.lines().chain(said.lines()).any(greeting)
 }
 
 /// From OpenSSH's words: `No ED25519 host key is known for [10.0.0.5]:2222 and …`, `Host key for web1 has changed and …`.
@@ -51,15 +112,13 @@ fn address(said: &str) -> Option<(String, u16)> {
     (plain && !host.starts_with('-')).then(|| (host.to_owned(), port))
 }
 
-fn best(scanned: &str) -> Option<HostKey> {
-    let of_type = |wanted: &str| {
-        scanned.lines().find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (_, kind, key) = (words.next()?, words.next()?, words.next()?);
-            (kind == wanted && line.len() <= LINE).then(|| (line.trim(), key))
-        })
-    };
-    let (line, key) = TYPES.iter().find_map(|kind| of_type(kind))?;
+/// The key of this type, if it was shown.
+fn key(scanned: &str, wanted: &str) -> Option<HostKey> {
+    let (line, key) = scanned.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, kind, key) = (words.next()?, words.next()?, words.next()?);
+        (kind == wanted && line.len() <= LINE).then(|| (line.trim(), key))
+    })?;
     let hash = Sha256::digest(STANDARD.decode(key).ok()?);
     Some(HostKey { fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(hash)), line: line.to_owned() })
 }
@@ -88,12 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn the_best_key_is_shown_with_its_fingerprint() {
+    fn a_key_is_shown_with_its_fingerprint() {
         let scanned = "# web1:22 SSH-2.0\nweb1 ssh-rsa AAAAB3\n\
             web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n";
-        let key = best(scanned).expect("a key");
-        assert_eq!(key.fingerprint, "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU");
-        assert!(key.line.starts_with("web1 ssh-ed25519 "), "{}", key.line);
-        assert_eq!(best("garbage\nweb1 ssh-ed25519 ???\n"), None);
+        let shown = key(scanned, "ssh-ed25519").expect("a key");
+        assert_eq!(shown.fingerprint, "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU");
+        assert!(shown.line.starts_with("web1 ssh-ed25519 "), "{}", shown.line);
+        assert_eq!(key(scanned, "ecdsa-sha2-nistp256"), None);
+        assert_eq!(key("garbage\nweb1 ssh-ed25519 ???\n", "ssh-ed25519"), None);
+    }
+
+    #[test]
+    fn a_server_that_said_nothing_is_told_from_one_without_such_a_key() {
+        assert!(greeted("# web1:22 SSH-2.0-OpenSSH_9.2\n", ""));
+        assert!(greeted("", "# web1:22 SSH-2.0-OpenSSH_9.2\nno matching host key type found\n"));
+        assert!(!greeted("", "web1: Connection closed by remote host\n"));
+        assert!(!greeted("", "connect to address 10.0.0.5 port 22: Connection refused\n"));
     }
 }

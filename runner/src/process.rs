@@ -110,22 +110,12 @@ pub fn start(
     events: EventsPipe,
     secrets: SecretsPipe,
 ) -> io::Result<Ansible> {
-    let (output, writer) = io::pipe()?;
-    let child = Command::new("ansible-playbook")
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
-        .process_group(0)
-        .spawn()?;
+    let (pid, output) = start_plain("ansible-playbook", arguments, environment, directory)?;
     let EventsPipe { reader, writer } = events;
     drop(writer);
     let SecretsPipe { ours, theirs } = secrets;
     drop(theirs);
-    Ok(Ansible { pid: Pid::from_raw(child.id().cast_signed()), events: reader, output, secrets: ours })
+    Ok(Ansible { pid, events: reader, output, secrets: ours })
 }
 
 /// Starts any program; its standard output and error, merged.

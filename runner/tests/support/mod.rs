@@ -5,6 +5,7 @@
 
 mod ansible;
 mod server;
+pub mod sshd;
 
 use std::{
     fs,
@@ -119,11 +120,16 @@ impl Pod {
     }
 
     /// In the place of Ansible: for more than Ansible can say in a test's time.
-    pub fn with_program(mut self, program: &str) -> Self {
+    pub fn with_program(self, program: &str) -> Self {
+        self.with_executable("ansible-playbook", program)
+    }
+
+    /// A program that is found before the one of the system.
+    pub fn with_executable(mut self, name: &str, program: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
-        self.file("/bin/ansible-playbook", program);
-        let path = self.at("/bin/ansible-playbook");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("executable");
+        let path = format!("/bin/{name}");
+        self.file(&path, program);
+        fs::set_permissions(self.at(&path), fs::Permissions::from_mode(0o755)).expect("executable");
         let path = std::env::var("PATH").unwrap_or_default();
         self.environment.push(("PATH".to_owned(), format!("{}:{path}", self.at("/bin").display())));
         self
