@@ -13,7 +13,10 @@ use support::{Pod, sshd::Sshd};
 const PING: &str = "- {hosts: all, gather_facts: false, tasks: [{name: Ping, ping: }]}\n";
 
 fn on(port: u16) -> Pod {
-    let host = json!({"ansible_host": "127.0.0.1", "ansible_port": port});
+    // The server is this machine: with the Python that is known to work here.
+    let python = "{{ ansible_playbook_python }}";
+    let host =
+        json!({"ansible_host": "127.0.0.1", "ansible_port": port, "ansible_python_interpreter": python});
     Pod::new(PING).with("/inventory", json!({"inline": {"all": {"hosts": {"web1": host}}}}))
 }
 
