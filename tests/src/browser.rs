@@ -85,16 +85,7 @@ impl Browser {
 
     /// Follows a run from its first event on, whatever happens to the connection.
     pub fn follow(&self, run: &Deployment) -> Followed {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let (browser, uid, inside) = (self.clone(), run.uid().unwrap_or_default(), Arc::clone(&seen));
-        let task = tokio::spawn(async move {
-            loop {
-                // Why it was cut off is told by what is seen at the end.
-                let _ = browser.follow_once(&uid, &inside).await;
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
-        Followed { seen, task }
+        Left { browser: self.clone(), uid: run.uid().unwrap_or_default(), seen: Arc::default() }.back()
     }
 
     async fn follow_once(&self, uid: &str, seen: &Mutex<Seen>) -> Result<()> {
@@ -167,8 +158,39 @@ impl Seen {
     }
 }
 
+/// A browser that remembers what it saw of a run, and hears nothing.
+pub struct Left {
+    browser: Browser,
+    uid: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Left {
+    /// Lines that it had seen when it left.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        lock(&self.seen).lines.len()
+    }
+
+    /// Takes it up where it left.
+    pub fn back(self) -> Followed {
+        let Self { browser, uid, seen } = self;
+        let (follower, of, inside) = (browser.clone(), uid.clone(), Arc::clone(&seen));
+        let task = tokio::spawn(async move {
+            loop {
+                // Why it was cut off is told by what is seen at the end.
+                let _ = follower.follow_once(&of, &inside).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Followed { browser, uid, seen, task }
+    }
+}
+
 /// A run that is followed; no longer once this is dropped.
 pub struct Followed {
+    browser: Browser,
+    uid: String,
     seen: Arc<Mutex<Seen>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -180,6 +202,19 @@ impl Drop for Followed {
 }
 
 impl Followed {
+    /// Goes away, once it has seen something of it.
+    pub async fn leave(mut self) -> Result<Left> {
+        let began = Instant::now();
+        while lock(&self.seen).lines.is_empty() {
+            ensure!(began.elapsed() < PATIENCE, "expected a line on the socket, saw none");
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.task.abort();
+        // Aborted it returns an error; what counts is that it hears nothing any more.
+        let _ = (&mut self.task).await;
+        Ok(Left { browser: self.browser.clone(), uid: self.uid.clone(), seen: Arc::clone(&self.seen) })
+    }
+
     /// Exactly these events and lines have come, in order, each once. Of output only the lines.
     pub async fn saw(&self, events: &[Event], lines: &[String]) -> Result<()> {
         let expected: Vec<Value> = events.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;

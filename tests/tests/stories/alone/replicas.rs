@@ -8,7 +8,7 @@ use tests::{
     browser::Browser,
     expect,
     node::Node,
-    reports::{self, Arrived},
+    reports::{self, Written},
     same, service,
     system::Program,
 };
@@ -45,6 +45,7 @@ async fn signed_in_at_one_replica_and_streamed_from_the_other() -> Outcome {
             same("who asked", &there["deployment"]["requestedBy"]["via"], &json!("Dashboard"))?;
             let followed = second.follow(&story.api::<Deployment>().get(&name).await?);
             story.says(&name, "TASK [Stay]").await?;
+            let written = Written::of(story, &node, &name).await?;
             for pod in api.pods().await? {
                 let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
                 if ip.is_some_and(|ip| replicas[0].contains(ip)) {
@@ -53,8 +54,9 @@ async fn signed_in_at_one_replica_and_streamed_from_the_other() -> Outcome {
             }
             let run = story.ends(&name).await?;
             expect::ended(&run, Phase::Succeeded, "Succeeded")?;
-            let Arrived { events, lines } = reports::arrived(story, &run, 1).await?;
-            followed.saw(&events, &lines).await?;
+            let arrived = reports::arrived(story, &run, 1).await?;
+            written.is(&arrived)?;
+            followed.saw(&arrived.events, &arrived.lines).await?;
             same("times it began anew", followed.resets(), 0)?;
             same("runs of Ansible on the server", servers.proofs(0).await?, 1)
         };

@@ -76,6 +76,30 @@ async fn undisturbed_reports() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_browser_that_was_away() -> Outcome {
+    let Some(node) = Node::here("browser-away") else { return Ok(()) };
+    Story::tell("browser-away", async |story| {
+        let servers = Servers::of(story).await?;
+        let service = service("blog").on(&servers).tasks(&tasks(&servers.prove()));
+        story.apply(&service.with("variables: {seconds: 8}")).await?;
+        story.apply(&deployment("run", "blog")).await?;
+        let left = Browser::at_the_page().await?.follow(&story.api().get("run").await?).leave().await?;
+        story.says("run", "TASK [Stay]").await?;
+        let written = Written::of(story, &node, "run").await?;
+        let run = story.ends("run").await?;
+        expect::ended(&run, Phase::Succeeded, "Succeeded")?;
+        let arrived = reports::arrived(story, &run, 1).await?;
+        written.is(&arrived)?;
+        let (seen, all) = (left.lines(), arrived.lines.len());
+        ensure!(seen < all, "it had seen all {all} lines when it left");
+        let back = left.back();
+        back.saw(&arrived.events, &arrived.lines).await?;
+        same("times it began anew", back.resets(), 0)
+    })
+    .await
+}
+
+#[tokio::test]
 async fn api_server_killed_during_a_run() -> Outcome {
     let Some(node) = Node::here("api-killed") else { return Ok(()) };
     Story::tell_alone("api-killed", async |story| {
