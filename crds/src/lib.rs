@@ -3,6 +3,7 @@
 
 #![recursion_limit = "256"]
 
+pub mod argument_specs;
 pub mod conditions;
 pub mod credentials;
 pub mod deployment;
