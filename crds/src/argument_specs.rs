@@ -42,7 +42,7 @@ pub fn propose(files: &BTreeMap<String, String>, playbook: &str) -> Result<Propo
         let path = joined(folder, &format!("{stem}.meta.{ending}"));
         let Some(text) = files.get(&path) else { continue };
         let specs = specs(&path, text)?;
-        for (_, spec) in specs.iter() {
+        for (_, spec) in &specs {
             proposed.take(spec, &path);
         }
         break;

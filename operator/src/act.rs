@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crds::{Deployment, Service, deployment::Cancel, names};
+use frozen::StoredBundle;
 use k8s_openapi::{
     api::{
         batch::v1::Job,
@@ -24,7 +25,6 @@ use crate::{
         build::owner_reference,
         refusal::{self, Refusal},
     },
-    frozen::StoredBundle,
     leader::Leadership,
     metrics::Metrics,
     traces::Tracer,

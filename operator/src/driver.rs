@@ -197,7 +197,7 @@ impl Context {
         }
         drop(dependants);
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        for config_map in crate::frozen::names(service).0 {
+        for config_map in frozen::names(service).0 {
             let services = readers.entry((namespace.clone(), config_map)).or_default();
             if !services.contains(&name) {
                 services.push(name.clone());

@@ -17,7 +17,6 @@ mod deployment;
 mod driver;
 mod eyes;
 mod failpoint;
-mod frozen;
 mod guarded;
 mod health;
 mod installation;

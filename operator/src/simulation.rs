@@ -12,6 +12,7 @@ use crds::{
     deployment::{Approval, Cancel, Decision, DeploymentSpec, Mode, NumberRef, Run},
     kstatus, names,
 };
+use frozen::Named;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
@@ -26,7 +27,6 @@ use serde_json::json;
 
 use crate::{
     deployment::{self, build::Installation, refusal::Refusal},
-    frozen::{self, Named},
     lock, service,
     world::Write,
 };

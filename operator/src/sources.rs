@@ -9,6 +9,7 @@ use std::{
 };
 
 use crds::{Reason, Service, names, service::SourceStatus, source::Git};
+use frozen::{Commit, Fault, Repository};
 use git::{Auth, Refs, Remote, Selector};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -18,10 +19,7 @@ use kube::{
 use store::PgPool;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::{
-    deployment::answers::Known,
-    frozen::{Commit, Fault, Repository},
-};
+use crate::deployment::answers::Known;
 
 /// How long a repository may take to answer.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -4,7 +4,7 @@
 use crds::{DeploymentStatus, Reason, ServiceStatus};
 use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerReference};
 
-use crate::frozen::StoredBundle;
+use frozen::StoredBundle;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq)]

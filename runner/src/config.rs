@@ -23,6 +23,20 @@ pub struct Config {
     pub environment: BTreeMap<String, String>,
 }
 
+impl Config {
+    /// Of a run that has neither pod nor API.
+    pub fn without_cluster(uid: &str, service: &str, environment: BTreeMap<String, String>) -> Self {
+        Self {
+            run_uid: uid.to_owned(),
+            attempt: 1,
+            api_url: String::new(),
+            api_ca: String::new(),
+            service: service.to_owned(),
+            environment,
+        }
+    }
+}
+
 /// From the process environment.
 pub fn from_env(variables: impl Iterator<Item = (String, String)>) -> Result<Config, Stop> {
     let (ours, environment): (BTreeMap<_, _>, BTreeMap<_, _>) =

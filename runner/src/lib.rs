@@ -38,4 +38,4 @@ mod watch;
 
 pub use install::install;
 pub use paths::Paths;
-pub use run::run;
+pub use run::{local, run};

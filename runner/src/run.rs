@@ -1,11 +1,12 @@
 //! The straight line: claim, lay out, Ansible, verdict.
 
 use std::{
+    collections::BTreeMap,
     io::{PipeReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -17,7 +18,7 @@ use nix::unistd::Pid;
 use protocol::{
     bundle::Bundle,
     event::Kind,
-    verdict::{Failure, RunResult},
+    verdict::{Failure, RunResult, Verdict},
 };
 
 use crate::{
@@ -80,7 +81,7 @@ const DELIVER: Duration = Duration::from_mins(10);
 /// Runs and leaves the verdict behind.
 pub fn run(paths: &Paths) -> RunResult {
     let (tell, inputs) = sync_channel(QUEUE);
-    watch::signals(tell.clone());
+    watch::signals(tell.clone(), Ask::Terminated);
     process::adopt_orphans();
 
     let instance = uuid::Uuid::new_v4().to_string();
@@ -115,26 +116,72 @@ fn straight_line(
     let allowed = Duration::from_secs(bundle.timeout_seconds).min(granted.remaining);
     *deadline.lock().expect("no thread panics with it") = Some(clock::boottime() + allowed);
 
-    let masker = Arc::new(masker(paths, &granted.token));
-    let spool = paths.spool();
     let bell = Bell::default();
     let agent = claim::agent(&config)?;
     let url = deliver::url(&config.api_url, &config.run_uid, config.attempt);
-    let delivery =
-        Delivery { agent, url, token: granted.token, instance: instance.to_owned(), spool: spool.clone() };
+    let at = paths.spool();
     let mut spool =
-        Spool::create(&spool, bell.clone()).map_err(|error| Stop::io("make the spool", &spool, &error))?;
+        Spool::create(&at, bell.clone()).map_err(|error| Stop::io("make the spool", &at, &error))?;
+    let masker = Arc::new(masker(paths, &granted.token));
+    let delivery = Delivery { agent, url, token: granted.token, instance: instance.to_owned(), spool: at };
     *delivering = Some(delivery.start(bell, tell.clone()));
-    let outcome = source(&config, &bundle, paths, tell.clone(), inputs)
-        .and_then(|laid| prepare(&config, &bundle, *laid, paths, &tell))
-        .and_then(|prepared| deploy(&bundle, paths, &masker, prepared, &mut spool, tell, inputs))
+    let outcome = carry_out(&config, &bundle, paths, &masker, &mut spool, tell, inputs);
+    append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
+    Ok(outcome)
+}
+
+/// The same without a cluster: nobody is asked for permission, and nothing is delivered; the events stay in the spool.
+/// A signal is somebody's wish that it ends.
+pub fn local(paths: &Paths, service: &str, environment: BTreeMap<String, String>) -> Verdict {
+    let (tell, inputs) = sync_channel(QUEUE);
+    watch::signals(tell.clone(), Ask::Now);
+    process::adopt_orphans();
+    let instance = uuid::Uuid::new_v4().to_string();
+    let config = Config::without_cluster(&instance, service, environment);
+    let outcome = straight_line_here(&config, &instance, paths, tell, &inputs).unwrap_or_else(|stop| {
+        eprintln!("fastdeploy: {stop}");
+        Outcome::stopped(&stop)
+    });
+    outcome.verdict(&instance)
+}
+
+fn straight_line_here(
+    config: &Config,
+    instance: &str,
+    paths: &Paths,
+    tell: SyncSender<Input>,
+    inputs: &Receiver<Input>,
+) -> Result<Outcome, Stop> {
+    let bundle = config::bundle(paths)?;
+    let until = clock::boottime() + Duration::from_secs(bundle.timeout_seconds);
+    watch::time_and_cancel(paths.cancel(), Arc::new(Mutex::new(Some(until))), tell.clone());
+    let at = paths.spool();
+    let mut spool =
+        Spool::create(&at, Bell::default()).map_err(|error| Stop::io("make the spool", &at, &error))?;
+    let masker = Arc::new(masker(paths, ""));
+    let outcome = carry_out(config, &bundle, paths, &masker, &mut spool, tell, inputs);
+    append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
+    Ok(outcome)
+}
+
+/// What is permitted: from the source to the end of Ansible.
+fn carry_out(
+    config: &Config,
+    bundle: &Bundle,
+    paths: &Paths,
+    masker: &Arc<Masker>,
+    spool: &mut Spool,
+    tell: SyncSender<Input>,
+    inputs: &Receiver<Input>,
+) -> Outcome {
+    source(config, bundle, paths, tell.clone(), inputs)
+        .and_then(|laid| prepare(config, bundle, *laid, paths, &tell))
+        .and_then(|prepared| deploy(bundle, paths, masker, prepared, spool, tell, inputs))
         .unwrap_or_else(|mut stop| {
             stop.message = masker.mask(&stop.message).into_owned();
             eprintln!("fastdeploy: {stop}");
             Outcome::stopped(&stop)
-        });
-    append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });
-    Ok(outcome)
+        })
 }
 
 /// Knows what is mounted, and what speaks for this run.
@@ -254,7 +301,7 @@ struct Prepared {
 enum What {
     Ansible {
         arguments: Vec<String>,
-        environment: std::collections::BTreeMap<String, String>,
+        environment: BTreeMap<String, String>,
         events: EventsPipe,
         secrets: SecretsPipe,
     },
@@ -262,7 +309,7 @@ enum What {
 }
 
 impl What {
-    const fn environment(&self) -> &std::collections::BTreeMap<String, String> {
+    const fn environment(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Ansible { environment, .. } | Self::Script(script::Prepared { environment, .. }) => {
                 environment

@@ -20,12 +20,12 @@ const EVERY: Duration = Duration::from_millis(100);
 /// When the run must have ended, once that is known; on [`clock::boottime`].
 pub type Deadline = Arc<Mutex<Option<Duration>>>;
 
-/// Tells of each SIGTERM. By a handler and not by a blocked signal: Ansible would inherit
+/// Tells of each SIGTERM, as what it means here. By a handler and not by a blocked signal: Ansible would inherit
 /// the block, and could not be interrupted.
-pub fn signals(tell: SyncSender<Input>) {
+pub fn signals(tell: SyncSender<Input>, means: Ask) {
     match Signals::new([SIGTERM, SIGINT]) {
         Ok(mut signals) => {
-            thread::spawn(move || signals.forever().all(|_| tell.send(Input::Ask(Ask::Terminated)).is_ok()));
+            thread::spawn(move || signals.forever().all(|_| tell.send(Input::Ask(means)).is_ok()));
         }
         Err(error) => eprintln!("fastdeploy: failed to listen to signals: {error}"),
     }

@@ -5,7 +5,7 @@ pub mod windows;
 
 use jiff::tz::TimeZone;
 
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// A time zone by its IANA name.
 fn zone(name: &str, field: &str) -> Result<TimeZone, Fault> {

@@ -5,7 +5,7 @@ use cronexpr::{Crontab, MakeTimestamp};
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 use super::zone;
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// Ticks that were missed are looked through this far back for the last of them.
 const FAR_BACK: SignedDuration = SignedDuration::from_hours(26);

@@ -4,7 +4,7 @@ use crds::policy::{AppliesTo, Day, Effect, Window};
 use jiff::{SignedDuration, Timestamp, civil};
 
 use super::zone;
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// No window repeats after more than a week.
 const HORIZON: i64 = 8;

@@ -11,7 +11,7 @@ use git::{Kind, Refs};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// A Secret may be made after its Deployment, so that the Deployment owns it: so long it is waited for.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);

@@ -22,7 +22,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 use protocol::pod;
 
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// Name of the container in which the runner works.
 pub const CONTAINER: &str = "run";

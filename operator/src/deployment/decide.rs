@@ -25,12 +25,12 @@ use super::{
 };
 use crate::{
     calendar::windows::{self, Permit},
-    frozen::{Fault, WantedRun, freeze},
     lock,
     plan::Plan,
     service::triggers::{is_automatic, via},
     world::{Target, Write},
 };
+use frozen::{Fault, WantedRun, freeze};
 
 /// A run that is being deleted gets this long to end its step before it is stopped.
 const DELETE_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
@@ -85,7 +85,7 @@ pub struct Repeated {
 
 /// What a Deployment runs, for ever.
 struct Frozen {
-    stored: crate::frozen::StoredBundle,
+    stored: frozen::StoredBundle,
     revision: String,
     inputs: Option<std::collections::BTreeMap<String, serde_json::Value>>,
     secret: Option<NameRef>,
@@ -224,7 +224,7 @@ impl<'a> Pass<'a> {
             }
             bundle.options.check = check;
             let inputs = Some(bundle.inputs.clone());
-            return Ok(Frozen { stored: crate::frozen::store(bundle)?, revision, inputs, secret });
+            return Ok(Frozen { stored: frozen::store(bundle)?, revision, inputs, secret });
         }
         let answers = crds::inputs::fill_in(&service.spec.inputs, &spec.inputs)
             .map_err(|message| Fault { reason: Reason::InvalidInput, message })?;
@@ -253,7 +253,7 @@ impl<'a> Pass<'a> {
         &mut self,
         service: &Service,
         new: &mut DeploymentStatus,
-        bundle: &mut Option<crate::frozen::StoredBundle>,
+        bundle: &mut Option<frozen::StoredBundle>,
     ) -> bool {
         let now = self.observed.now;
         match approval::look(service, self.deployment, new, now) {
@@ -344,7 +344,7 @@ impl<'a> Pass<'a> {
         service: &Service,
         behind: Option<ObjectRef>,
         mut new: DeploymentStatus,
-        bundle: Option<crate::frozen::StoredBundle>,
+        bundle: Option<frozen::StoredBundle>,
     ) {
         let (reason, message) = match &behind {
             Some(behind) => (Reason::Queued, format!("Waits until {} has ended", behind.name)),
@@ -381,12 +381,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Its turn: everything that the pod needs first, then the attempt, then the Job.
-    fn start(
-        &mut self,
-        service: &Service,
-        new: DeploymentStatus,
-        bundle: Option<crate::frozen::StoredBundle>,
-    ) {
+    fn start(&mut self, service: &Service, new: DeploymentStatus, bundle: Option<frozen::StoredBundle>) {
         self.attempt(service, new, bundle, 1);
     }
 
@@ -394,7 +389,7 @@ impl<'a> Pass<'a> {
         &mut self,
         service: &Service,
         mut new: DeploymentStatus,
-        bundle: Option<crate::frozen::StoredBundle>,
+        bundle: Option<frozen::StoredBundle>,
         attempt: u32,
     ) {
         let job = match build::job(self.deployment, service, &new, attempt, &self.observed.installation) {

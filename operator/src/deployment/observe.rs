@@ -17,12 +17,8 @@ use super::{
     decide::{Observed, Repeated},
     refusal::{self, Refusal},
 };
-use crate::{
-    eyes::Eyes,
-    frozen::{self, Fault},
-    lock,
-    service::observe::named,
-};
+use crate::{eyes::Eyes, lock, service::observe::named};
+use frozen::Fault;
 
 /// How long PostgreSQL is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

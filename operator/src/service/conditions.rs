@@ -17,7 +17,7 @@ use super::{
     drift,
     triggers::{Automatic, via},
 };
-use crate::frozen::Fault;
+use frozen::Fault;
 
 /// What the table is looked up with.
 pub struct Seen<'a> {

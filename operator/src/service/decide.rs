@@ -19,10 +19,10 @@ use super::{
     turn,
 };
 use crate::{
-    frozen::{self, Fault, WantedRun},
     plan::Plan,
     world::{Target, Write},
 };
+use frozen::{Fault, WantedRun};
 
 /// How often ConfigMaps and Secrets without the label `fastdeploy.dev/watch` are read again.
 const REREAD: Duration = Duration::from_mins(5);

@@ -18,7 +18,7 @@ use super::{
     history::{self, Archive},
     turn,
 };
-use crate::{eyes::Eyes, frozen, slots::Standing};
+use crate::{eyes::Eyes, slots::Standing};
 
 /// How long PostgreSQL is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);

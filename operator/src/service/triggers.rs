@@ -20,10 +20,10 @@ use crate::{
         schedule::Ticks,
         windows::{self, Permit},
     },
-    frozen::{Fault, WantedRun},
     plan::Plan,
     world::Write,
 };
+use frozen::{Fault, WantedRun};
 
 /// What becomes of a run that nobody asked for.
 #[derive(Clone, Debug, PartialEq)]

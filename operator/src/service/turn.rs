@@ -24,11 +24,11 @@ use crate::{
         approval,
         verdict::{Verdict, ended},
     },
-    frozen::Fault,
     lock::{self, Over},
     plan::Plan,
     world::Write,
 };
+use frozen::Fault;
 
 /// Releases the lock of a run that is over. Answers until when it is kept for one that may not be.
 pub fn release(
