@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::names;
+
 /// Of the catalogue: an event's meaning never changes within one version; new ones may come.
 pub const VERSION: u32 = 1;
 /// What stands before each name in a CloudEvent.
@@ -209,7 +211,7 @@ pub fn deployment_data(object: &Value) -> Value {
         "reason": status["reason"],
         "note": spec["reason"],
         "mode": spec["mode"],
-        "requestedBy": status["requestedBy"],
+        "requestedBy": requested_by(object),
         "approval": status["approval"],
         "revision": status["revision"],
         "startedAt": status["startedAt"],
@@ -217,6 +219,30 @@ pub fn deployment_data(object: &Value) -> Value {
         "hosts": status["hosts"],
         "failure": status["failure"],
     }))
+}
+
+/// Who asked for it: what its status says; of one that the operator has not looked at yet, what its annotations prove.
+fn requested_by(object: &Value) -> Value {
+    let (known, metadata) = (&object["status"]["requestedBy"], &object["metadata"]);
+    if !known.is_null() {
+        return known.clone();
+    }
+    let annotation = |key: &str| metadata["annotations"][key].as_str();
+    // Only the name that the trigger makes proves that the operator made it.
+    let service = object["spec"]["service"].as_str().unwrap_or_default();
+    let is_made_by = |trigger: &str, owner: &Value| {
+        let uid = owner["uid"].as_str().unwrap_or_default();
+        metadata["name"] == names::deployment(service, uid, trigger).as_str()
+    };
+    let owners = metadata["ownerReferences"].as_array();
+    let automatic = annotation(names::ANNOTATION_TRIGGER)
+        .is_some_and(|trigger| owners.into_iter().flatten().any(|owner| is_made_by(trigger, owner)));
+    let name = match annotation(names::ANNOTATION_REQUESTED_BY) {
+        _ if automatic => "fastDeploy",
+        Some(person) => person.strip_prefix(names::USER_PREFIX).unwrap_or(person),
+        None => return Value::Null,
+    };
+    json!({ "name": name })
 }
 
 /// What is told of a Service with each of its events.
@@ -360,6 +386,28 @@ mod tests {
         let away =
             service(1, "a", json!({"type": "Ready", "status": "False", "reason": "SourceUnavailable"}));
         assert_eq!(events(&of_service(Some(&first), &away)), [E::SourceUnreachable]);
+    }
+
+    #[test]
+    fn who_asked_for_a_run_is_known_from_its_first_moment() {
+        let made = |name: &str, annotations: Value, status: Value| {
+            let mut run = run(status);
+            run["metadata"]["name"] = name.into();
+            run["metadata"]["annotations"] = annotations;
+            run["metadata"]["ownerReferences"] = json!([{"kind": "Service", "name": "blog", "uid": "u"}]);
+            deployment_data(&run)["requestedBy"]["name"].clone()
+        };
+        let by = |person: &str| json!({"fastdeploy.dev/requested-by": person});
+        assert_eq!(made("run", by("fastdeploy:anna"), json!({})), "anna");
+        assert_eq!(made("run", by("anna"), json!({"requestedBy": {"name": "bob"}})), "bob");
+        assert_eq!(made("run", json!({}), json!({})), Value::Null);
+        let trigger = json!({"fastdeploy.dev/trigger": "digest:a"});
+        assert_eq!(
+            made(&names::deployment("blog", "u", "digest:a"), trigger.clone(), json!({})),
+            "fastDeploy"
+        );
+        // Anybody can write that.
+        assert_eq!(made("run", trigger, json!({})), Value::Null);
     }
 
     #[test]

@@ -238,6 +238,31 @@ mod tests {
     }
 
     #[sqlx::test]
+    async fn who_asked_agreed_or_refused_is_told_with_it(pool: PgPool) {
+        let epoch = mirror::open_epoch(&pool).await.unwrap();
+        let now = Timestamp::now().to_string();
+        let refused = json!({"phase": "Cancelled", "finishedAt": now, "approval": {"decision": "Rejected", "by": "bob", "at": now}});
+        // The operator has not looked at it yet; then somebody else says no.
+        for (version, status) in [(1, json!({})), (2, refused)] {
+            let mut run = row(1, version, &status, &now);
+            run.object["metadata"]["annotations"] = json!({"fastdeploy.dev/requested-by": "fastdeploy:anna"});
+            mirror::upsert(&pool, epoch, &[run]).await.unwrap();
+        }
+        let told: Vec<_> =
+            after(&pool, 0, 9).await.unwrap().into_iter().map(|e| (e.event, e.actor)).collect();
+        let told: Vec<_> = told.iter().map(|(event, actor)| (event.as_str(), actor.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("deployment.requested", "anna"),
+                ("deployment.awaitingApproval", ""),
+                ("deployment.rejected", "bob"),
+                ("deployment.cancelled", "")
+            ]
+        );
+    }
+
+    #[sqlx::test]
     async fn two_who_see_a_new_run_at_once_tell_it_once(pool: PgPool) {
         let epoch = mirror::open_epoch(&pool).await.unwrap();
         let now = Timestamp::now().to_string();

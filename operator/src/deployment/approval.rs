@@ -18,6 +18,8 @@ pub enum Look {
     Given(ApprovalStatus, Timestamp),
     /// Nobody has agreed yet; it is given up at that time.
     Waits(Timestamp),
+    /// Somebody refused it.
+    Refused(ApprovalStatus),
     /// It will not run.
     Not(Reason, String),
 }
@@ -56,8 +58,9 @@ pub fn look(service: &Service, deployment: &Deployment, status: &DeploymentStatu
         return Look::Waits(until);
     };
     let void = |message: String| Look::Not(Reason::ApprovalVoid, message);
+    let seen = ApprovalStatus { by: given.by.clone(), decision: given.decision, at: now };
     if given.decision == Decision::Rejected {
-        return Look::Not(Reason::ApprovalRejected, format!("Refused by {}", person(&given.by)));
+        return Look::Refused(seen);
     }
     if status.digest.as_ref() != Some(&given.digest) {
         return void(format!(
@@ -76,8 +79,7 @@ pub fn look(service: &Service, deployment: &Deployment, status: &DeploymentStatu
     if !rule.own && asked == Some(person(&given.by)) {
         return void(format!("{} asked for this run, so somebody else has to agree", person(&given.by)));
     }
-    let seen = status.approval.clone();
-    let given = seen.unwrap_or(ApprovalStatus { by: given.by.clone(), decision: given.decision, at: now });
+    let given = status.approval.clone().unwrap_or(seen);
     let until = after(given.at);
     if now >= until {
         let message =
@@ -139,10 +141,12 @@ mod tests {
         for (approval, reason) in [
             (yes("fastdeploy:anna", D), Reason::ApprovalVoid),
             (yes("fastdeploy:bob", "v1:sha256:bb"), Reason::ApprovalVoid),
-            (json!({"decision": "Rejected", "digest": D, "by": "fastdeploy:bob"}), Reason::ApprovalRejected),
         ] {
             assert!(matches!(see(approval.clone()), Look::Not(r, _) if r == reason), "{approval}");
         }
+        let no = see(json!({"decision": "Rejected", "digest": D, "by": "fastdeploy:bob"}));
+        let by_bob = ApprovalStatus { by: "fastdeploy:bob".into(), decision: Decision::Rejected, at: now };
+        assert_eq!(no, Look::Refused(by_bob));
         let late = at("2026-11-23T13:00:00Z");
         let unanswered = look(&rule, &asked_by("anna", Value::Null), &status("anna"), late);
         assert!(matches!(unanswered, Look::Not(Reason::ApprovalExpired, _)));

@@ -263,6 +263,13 @@ impl<'a> Pass<'a> {
                 new.approval.get_or_insert(approval);
                 true
             }
+            // Who refused it stands in its status, as who agrees does.
+            Look::Refused(approval) => {
+                let message = format!("Refused by {}", approval::person(&approval.by));
+                let refused = Verdict::plain(Phase::Cancelled, Reason::ApprovalRejected, message);
+                self.end_from(DeploymentStatus { approval: Some(approval), ..self.old.clone() }, refused);
+                false
+            }
             Look::Not(reason, message) => {
                 self.end(Verdict::plain(Phase::Cancelled, reason, message));
                 false
@@ -626,7 +633,10 @@ impl<'a> Pass<'a> {
 
     /// Writes the verdict, lets go of the object and tells people.
     fn end(&mut self, verdict: Verdict) {
-        let mut new = self.old.clone();
+        self.end_from(self.old.clone(), verdict);
+    }
+
+    fn end_from(&mut self, mut new: DeploymentStatus, verdict: Verdict) {
         if let Some(service) = &self.observed.service {
             new.requested_by.get_or_insert_with(|| requested_by(service, self.deployment));
         }

@@ -78,6 +78,7 @@ test('an update that needs a yes waits for it: one sees what it would do, and ag
     const row = (text: string) => page.getByRole('listitem').filter({ hasText: sample.namespace }).filter({ hasText: text })
     await expect(row('admin asked for')).toHaveCount(2)
     await expect(row('admin agreed to')).toHaveCount(1)
+    await expect(row('admin refused')).toHaveCount(1)
     await expect(row('was stopped')).toHaveCount(1)
     await accessible(page, 'activity')
     await page.setViewportSize({ width: 320, height: 640 })

@@ -1,8 +1,8 @@
 //! Somebody has to agree: somebody else, who may, to this very run, in time.
 
-use crds::{Deployment, Phase};
+use crds::{Deployment, Phase, deployment::Decision};
 use serde_json::json;
-use tests::{Outcome, Result, Story, deployment, ensure, expect, holds, kubectl, service};
+use tests::{Outcome, Result, Story, deployment, ensure, expect, holds, kubectl, same, service};
 
 async fn decides(story: &Story, who: &str, run: &str, decision: &str, by: &str) -> Result<kubectl::Said> {
     let run_now = story.run_until(run, "AwaitingApproval", awaits).await?;
@@ -54,7 +54,10 @@ async fn somebody_else_has_to_agree() -> Outcome {
         let run = story.numbered("blog", 2).await?.metadata.name.unwrap_or_default();
         let said = decides(story, "bob", &run, "Rejected", "bob").await?;
         ensure!(said.ok, "bob was refused: {}", said.err);
-        expect::ended(&story.ends(&run).await?, Phase::Cancelled, "ApprovalRejected")?;
+        let run = story.ends(&run).await?;
+        expect::ended(&run, Phase::Cancelled, "ApprovalRejected")?;
+        let decided = run.status.and_then(|status| status.approval).map(|said| (said.by, said.decision));
+        same("status.approval", decided, Some(("bob".to_owned(), Decision::Rejected)))?;
         // Who makes a run with kubectl is known as well: bob cannot agree to his own.
         for (name, who, phase, reason) in [
             ("bobs-own", "bob", Phase::Cancelled, "ApprovalVoid"),
