@@ -1,6 +1,6 @@
 //! Configuration: all of it read before anything starts.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// Drives the world toward what Services say.
 #[derive(Clone, Debug, clap::Parser)]
@@ -43,6 +43,10 @@ pub struct Config {
     /// A folder, in memory if possible, where credentials of repositories lie while git works
     #[arg(long, env = "FASTDEPLOY_PRIVATE_FOLDER", default_value = "/tmp")]
     pub private_folder: std::path::PathBuf,
+    /// How long the Kubernetes API may say nothing, as 75s: then a request has failed, and a watch is taken up again. A watch
+    /// in which nothing happens hears from it once a minute
+    #[arg(long, env = "FASTDEPLOY_KUBERNETES_PATIENCE", default_value = "75s", value_parser = crds::duration::parse)]
+    pub kubernetes_patience: Duration,
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, env = "FASTDEPLOY_METRICS_ADDR", default_value = "0.0.0.0:8080")]
     pub metrics_address: SocketAddr,

@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     // Two TLS back-ends may be compiled in by dependencies; say which one is meant.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let client = Client::try_default().await?;
+    let client = kubernetes(config.kubernetes_patience).await?;
     let traces = telemetry::Traces::from_environment(crds::names::OPERATOR)?;
     let metrics = metrics::Metrics::with(traces.clone());
     let (clock, ready) = (clock::Clock::system(), health::Ready::default());
@@ -99,4 +99,14 @@ async fn main() -> anyhow::Result<()> {
         traces.flush(Duration::from_secs(2)).await;
     }
     outcome
+}
+
+/// Kubernetes, by a client that does not wait for ever. By itself it would: for the answer to a request on a connection
+/// that is dead without a word, and five minutes for the next event of such a watch.
+async fn kubernetes(patience: Duration) -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await?;
+    config.read_timeout = Some(patience);
+    // An idle connection from the pool does not begin with part of that time gone.
+    config.reset_reader_on_write = true;
+    Ok(Client::try_from(config)?)
 }

@@ -26,6 +26,7 @@ mod story;
 pub mod system;
 mod waits;
 mod watched;
+pub mod wire;
 mod writes;
 
 pub use anyhow::{Context, Result, anyhow, bail, ensure};

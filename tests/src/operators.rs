@@ -42,6 +42,18 @@ impl Operator {
         port: u16,
         stop_before: Option<&str>,
     ) -> Result<Self> {
+        let stop_before = [("FASTDEPLOY_STOP_BEFORE", stop_before.unwrap_or_default())];
+        Self::start_with(client, program, name, port, &stop_before).await
+    }
+
+    /// Starts one with the environment that the chart gives, and this.
+    pub async fn start_with(
+        client: &Client,
+        program: &str,
+        name: &'static str,
+        port: u16,
+        besides: &[(&str, &str)],
+    ) -> Result<Self> {
         let environment = Program::new(client, "operator").environment().await?;
         let process = Command::new(program)
             .envs(environment)
@@ -49,7 +61,7 @@ impl Operator {
             .env("POD_NAME", name)
             .env("FASTDEPLOY_METRICS_ADDR", format!("127.0.0.1:{port}"))
             .env("FASTDEPLOY_LOG_FORMAT", "text")
-            .env("FASTDEPLOY_STOP_BEFORE", stop_before.unwrap_or_default())
+            .envs(besides.iter().copied())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -90,6 +102,12 @@ impl Operator {
     pub async fn ends(&mut self) -> Result<()> {
         let late = || format!("expected operator {} to end within a minute", self.name);
         tokio::time::timeout(Duration::from_mins(1), self.process.wait()).await.with_context(late)??;
+        Ok(())
+    }
+
+    /// Waits until it has ended, however long that takes.
+    pub async fn over(&mut self) -> Result<()> {
+        self.process.wait().await?;
         Ok(())
     }
 

@@ -4,12 +4,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crds::Reason;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Pod, PodStatus};
 
 use crate::lock;
 
 /// A pod that finds no node for this long is reported as unschedulable.
 pub const UNSCHEDULABLE_AFTER: SignedDuration = SignedDuration::from_secs(30);
+
+/// The word for a pod whose node went away under it.
+pub const NODE_LOST: &str = "NodeLost";
 
 /// What became of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +84,11 @@ pub fn of(pod: &Pod) -> Fate {
             _ => {}
         }
     }
+    if pod.metadata.deletion_timestamp.is_some()
+        && let Some(given_up) = given_up(status)
+    {
+        return Fate::Hopeless(Reason::NodeLost, given_up);
+    }
     let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled");
     match scheduled {
         Some(c) if c.status == "False" && c.reason.as_deref() == Some("Unschedulable") => {
@@ -92,9 +100,20 @@ pub fn of(pod: &Pod) -> Fate {
     }
 }
 
+/// What Kubernetes says where it takes a pod from a node that nothing may be on any more: one that does not
+/// answer, is declared to be out of service, or is gone. The kubelet there may never report anything.
+fn given_up(status: &PodStatus) -> Option<String> {
+    let disrupted = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget")?;
+    let by_node = matches!(disrupted.reason.as_deref(), Some("DeletionByTaintManager" | "DeletionByPodGC"));
+    (disrupted.status == "True" && by_node).then(|| disrupted.message.clone().unwrap_or_default())
+}
+
 fn end(pod: &Pod, state: Option<&ContainerState>) -> End {
     let status = pod.status.clone().unwrap_or_default();
     let Some(terminated) = state.and_then(|state| state.terminated.as_ref()) else {
+        if let Some(detail) = given_up(&status) {
+            return End { word: NODE_LOST.into(), detail, ..End::default() };
+        }
         return End {
             word: status.reason.unwrap_or_default(),
             detail: status.message.unwrap_or_default(),
@@ -109,5 +128,45 @@ fn end(pod: &Pod, state: Option<&ContainerState>) -> End {
         word,
         detail: status.message.unwrap_or_default(),
         at: terminated.finished_at.as_ref().map(|time| time.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn fate(metadata: &Value, status: &Value) -> Fate {
+        of(&serde_json::from_value(json!({"metadata": metadata, "status": status})).expect("a pod"))
+    }
+
+    #[test]
+    fn a_pod_that_is_taken_from_a_lost_node_is_not_waited_for() {
+        let because = |reason: &str| json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "gone"}]);
+        let (here, going) = (json!({}), json!({"deletionTimestamp": "2026-11-26T12:00:00Z"}));
+        let taken = json!({"phase": "Pending", "conditions": because("DeletionByTaintManager")});
+        assert_eq!(fate(&going, &taken), Fate::Hopeless(Reason::NodeLost, "gone".into()));
+        assert_eq!(fate(&here, &taken), Fate::Alive);
+        // Its node is there, and somebody more important wants the room: the kubelet reports how that ends.
+        let preempted = json!({"phase": "Pending", "conditions": because("PreemptionByScheduler")});
+        assert_eq!(fate(&going, &preempted), Fate::Alive);
+        let collected = json!({"phase": "Failed", "conditions": because("DeletionByPodGC")});
+        let lost = End { word: NODE_LOST.into(), detail: "gone".into(), ..End::default() };
+        assert_eq!(fate(&going, &collected), Fate::Ended(lost));
+    }
+
+    #[test]
+    fn a_container_that_cannot_start_says_why() {
+        let state =
+            json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "not a directory"}});
+        let containers = json!([{"name": "run", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state}]);
+        let Fate::Ended(end) = fate(&json!({}), &json!({"phase": "Failed", "containerStatuses": containers}))
+        else {
+            panic!("it has ended")
+        };
+        let verdict = super::super::verdict::of(&end, None, false);
+        assert_eq!(verdict.reason, Reason::RunnerFailed);
+        assert!(verdict.message.contains("not a directory"), "{}", verdict.message);
     }
 }

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use protocol::verdict::{RunResult, Step, Verdict as Message};
 use serde_json::Value;
 
-use super::{conditions, fate::End};
+use super::{
+    conditions,
+    fate::{End, NODE_LOST},
+};
 
 /// How a Deployment ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,13 +174,14 @@ fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
     let verdict = match end.word.as_str() {
         "OOMKilled" => Verdict::plain(Phase::Failed, Reason::OutOfMemory, ""),
         "Evicted" => Verdict::plain(Phase::Failed, Reason::Evicted, said(Reason::Evicted.meaning().into())),
-        "NodeLost" => {
-            Verdict::plain(Phase::Failed, Reason::NodeLost, said(Reason::NodeLost.meaning().into()))
-        }
+        NODE_LOST => Verdict::plain(Phase::Failed, Reason::NodeLost, said(Reason::NodeLost.meaning().into())),
         "DeadlineExceeded" => Verdict::plain(Phase::Failed, Reason::Timeout, ""),
         _ if asked_to_stop => Verdict::plain(Phase::Cancelled, Reason::Cancelled, ""),
+        // Nothing of ours ran, so what stands there instead of a verdict is the container runtime's own word.
         "StartError" | "ContainerCannotRun" => {
-            Verdict::plain(Phase::Failed, Reason::RunnerFailed, said("the container could not start".into()))
+            let why = shorten(&end.message, 900);
+            let sentence = format!("The container could not start: {why}");
+            Verdict::plain(Phase::Failed, Reason::RunnerFailed, said(sentence))
         }
         word => {
             let when = if claimed { "while Ansible was running" } else { "before Ansible was started" };

@@ -52,21 +52,19 @@ pub fn prune(
     let check =
         drifted.and_then(|drift| drift.checked.as_ref()).map(|checked| checked.deployment.uid.as_str());
     for job in jobs {
-        let owner = job.owner_references().iter().find(|owner| owner.kind == "Deployment");
-        let Some(owner) = owner.and_then(|o| deployments.iter().find(|d| d.uid().as_ref() == Some(&o.uid)))
-        else {
-            continue;
-        };
+        let Some((owner, says_so)) = owner_of(job, deployments) else { continue };
         let uid = owner.uid();
         let current = owner.status.as_ref().and_then(|status| status.attempt);
         let attempt = job.labels().get(names::LABEL_ATTEMPT).and_then(|attempt| attempt.parse::<u32>().ok());
         // An attempt that was followed by another one has ended: that was the condition. A Job that is ahead
         // of what was read of its Deployment is a new one.
         let followed = attempt.is_some_and(|attempt| current.is_some_and(|current| attempt < current));
-        let kept = !followed
-            && ([last, active].contains(&uid.as_deref())
+        // One that was taken off its Deployment would stay for ever when that goes.
+        let shown = says_so
+            && (last == uid.as_deref()
                 || (check.is_some() && check == uid.as_deref())
                 || preview.is_some_and(|p| p.uid() == uid));
+        let kept = !followed && (shown || active == uid.as_deref());
         if (is_over(owner) || followed) && !kept && job.metadata.deletion_timestamp.is_none() {
             plan.writes.push(Write::DeleteJob(Target {
                 name: job.name_any(),
@@ -103,6 +101,23 @@ pub fn prune(
         let note = crds::conditions::shorten(&note, 1000);
         plan.writes.insert(begin, Write::Event { reason: Reason::HistoryLost, note, warning: true });
     }
+}
+
+/// The Deployment that a Job is of, and whether the Job still says so. Somebody may have taken the owner reference off: then
+/// its name and our labels tell.
+fn owner_of<'a>(job: &Job, deployments: &[&'a Deployment]) -> Option<(&'a Deployment, bool)> {
+    let owners = job.owner_references();
+    if let Some(owner) = owners.iter().find(|owner| owner.kind == "Deployment") {
+        return Some((deployments.iter().find(|d| d.uid().as_ref() == Some(&owner.uid))?, true));
+    }
+    let label = |name: &str| job.labels().get(name).map(String::as_str);
+    let name = label(names::LABEL_DEPLOYMENT)?;
+    let attempt = label(names::LABEL_ATTEMPT)?.parse().ok()?;
+    let ours = owners.is_empty()
+        && label("app.kubernetes.io/managed-by") == Some(names::OPERATOR)
+        && job.name_any() == names::job(name, attempt);
+    let of_that_name = deployments.iter().find(|d| d.name_any() == name)?;
+    ours.then_some((*of_that_name, false))
 }
 
 /// What PostgreSQL has of Deployments that may be removed.
@@ -213,6 +228,30 @@ mod tests {
             plan.writes.len()
         };
         assert_eq!([None, Some(1), Some(2)].map(removed), [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_job_that_nobody_owns_any_more_does_not_stay() {
+        let ended = deployments(1);
+        let status =
+            json!({"last": {"deployment": {"name": "run-1", "uid": "1"}, "number": 1, "phase": "Succeeded"}});
+        let status: ServiceStatus = serde_json::from_value(status).expect("a status");
+        let removed = |name: &str, managed_by: &str, owners: serde_json::Value| {
+            let job: Job = serde_json::from_value(json!({"metadata": {"name": name, "uid": "job", "ownerReferences": owners, "labels": {
+                names::LABEL_DEPLOYMENT: "run-1", names::LABEL_ATTEMPT: "1", "app.kubernetes.io/managed-by": managed_by,
+            }}}))
+            .expect("a Job");
+            let mut plan = Plan::default();
+            prune(&service(), &status, &[&ended[0]], &[job], &Archive::None, &mut plan);
+            plan.writes.len()
+        };
+        let owner = |kind: &str| json!([{"apiVersion": "v1", "kind": kind, "name": "run-1", "uid": "1"}]);
+        assert_eq!(removed("run-1-a1", names::OPERATOR, owner("Deployment")), 0, "the last one's is kept");
+        assert_eq!(removed("run-1-a1", names::OPERATOR, json!([])), 1);
+        // Somebody else's.
+        assert_eq!(removed("run-1-a1", names::OPERATOR, owner("CronJob")), 0);
+        assert_eq!(removed("run-1-a1", "helm", json!([])), 0);
+        assert_eq!(removed("backup", names::OPERATOR, json!([])), 0);
     }
 
     /// Names that are removed, in the order of their numbers, and how many Events (HistoryLost) that makes.

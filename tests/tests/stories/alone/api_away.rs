@@ -1,7 +1,12 @@
 //! fastDeploy's API is away: nothing starts and nothing fails, and when it is back the run goes on.
 
 use crds::{Deployment, Phase};
-use tests::{Outcome, Result, Servers, Story, deployment, expect, same, service, system::Program};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tests::{Outcome, Result, Servers, Story, deployment, expect, holds, same, service, system::Program};
 
 #[tokio::test]
 async fn api_away_at_the_claim() -> Outcome {
@@ -14,9 +19,12 @@ async fn api_away_at_the_claim() -> Outcome {
         api.scale(0).await?;
         let waited = waits(story, &servers).await;
         let given_up = given_up(story).await;
+        let changed = changed(story).await;
         api.scale(1).await?;
         waited?;
         given_up?;
+        changed?;
+        refused(story).await?;
 
         let run = story.ends("run").await?;
         expect::ended(&run, Phase::Succeeded, "Succeeded")?;
@@ -37,6 +45,27 @@ async fn given_up(story: &Story) -> Result<()> {
     story.apply(&service("hasty").with("policy: {prepareTimeout: 12s}")).await?;
     story.apply(&deployment("hasty-run", "hasty")).await?;
     expect::ended(&story.ends("hasty-run").await?, Phase::Failed, "ApiUnreachable")
+}
+
+/// While it waits, somebody takes away what says how long the run may last.
+async fn changed(story: &Story) -> Result<()> {
+    story.apply(&service("changed")).await?;
+    story.apply(&deployment("changed-run", "changed")).await?;
+    let pod = story.pod_of("changed-run", "any", |_| true).await?;
+    let without = json!({"metadata": {"annotations": {crds::names::ANNOTATION_TIMEOUT: null}}});
+    let pods = story.api::<k8s_openapi::api::core::v1::Pod>();
+    pods.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(without)).await?;
+    Ok(())
+}
+
+/// Then it is told no, with a reason, and the next one is not in its way.
+async fn refused(story: &Story) -> Result<()> {
+    let run = story.ends("changed-run").await?;
+    expect::ended(&run, Phase::Failed, "ClaimRefused")?;
+    let failure = run.status.and_then(|status| status.failure).map(|failure| failure.message);
+    holds("failure.message", &failure.unwrap_or_default(), crds::names::ANNOTATION_TIMEOUT)?;
+    story.apply(&deployment("next", "changed")).await?;
+    expect::ended(&story.ends("next").await?, Phase::Succeeded, "Succeeded")
 }
 
 async fn waits(story: &Story, servers: &Servers) -> Result<()> {

@@ -2,8 +2,10 @@
 
 mod api_away;
 mod authority_damaged;
+mod half_away;
 mod history_lost;
 mod kubelet_restarted;
+mod replaced;
 mod replicas;
 mod reports;
 mod run_lost;

@@ -192,3 +192,13 @@ async fn become_failed() -> Outcome {
     })
     .await
 }
+
+/// A directory where the image has a file: the container runtime says no.
+#[tokio::test]
+async fn runner_failed() -> Outcome {
+    Story::tell("runner-failed", async |story| {
+        let volume = "runner: {volumes: [{name: own, mountPath: /etc/passwd, volume: {emptyDir: {}}}]}";
+        fails(story, &service("blog").with(volume), "RunnerFailed", "/etc/passwd").await
+    })
+    .await
+}
