@@ -6,7 +6,7 @@
 needed=(
   etcd:etcd-server containerd:containerd runc:runc /usr/lib/cni/ptp:containernetworking-plugins
   iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 ss:iproute2 mount:mount flock:util-linux
-  buildah:buildah mmdebstrap:mmdebstrap openssl:openssl curl:curl jq:jq ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server cc:gcc git:git
+  buildah:buildah mmdebstrap:mmdebstrap openssl:openssl curl:curl jq:jq ssh-keygen:openssh-client /usr/sbin/sshd:openssh-server cc:gcc c++:g++ git:git
 )
 
 install_packages() {

@@ -9,6 +9,7 @@ units() {
   eval "$("$here/env.sh")" # the store is tested on the cluster's PostgreSQL, in databases of its own
   cargo test --locked --workspace --exclude tests
 }
+parsers() { "$here/fuzz.sh" 5; }
 page() {
   node_modules web
   (cd web && npm run --silent lint && npm test --silent)
@@ -22,5 +23,5 @@ stories() {
 }
 
 # The browser first: what it asks for is among what the last story compares with our rights.
-phases 'format and clippy: lint' 'the page, by itself: page' 'cluster and installation: cluster' 'unit tests: units' \
+phases 'format and clippy: lint' 'the page, by itself: page' 'cluster and installation: cluster' 'unit tests: units' 'every parser, fuzzed: parsers' \
   'generated files: current' 'stories in the browser: browser' 'stories on the cluster: stories'

@@ -21,6 +21,7 @@ mod mask;
 mod memory;
 mod outcome;
 mod output;
+pub mod parsers;
 mod paths;
 mod process;
 mod project;

@@ -68,7 +68,7 @@ pub enum Input {
 }
 
 /// Inputs that wait at most: beyond that, Ansible waits for us.
-const QUEUE: usize = 64;
+const QUEUE: usize = 32;
 /// The longest line of the callback: a plan of a hundred thousand tasks.
 const CALLBACK_LINE: usize = 32 << 20;
 /// The longest value of ansible-vault, as JSON, that is understood.

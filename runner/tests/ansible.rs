@@ -633,5 +633,7 @@ thread.join()
         .peak();
     println!("{firehose} MB of output and events: at most {peak} kB, {:?}", began.elapsed());
     assert_eq!(code, Some(0));
-    assert!(peak < 25_000, "{peak} kB");
+    // What is promised is of the program as it is shipped.
+    let most = if cfg!(debug_assertions) { 25_000 } else { 15 * 1024 };
+    assert!(peak < most, "{peak} kB");
 }
