@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 
 use crate::api::problem::Problem;
 use crate::api::{
-    self, activity, compare, decisions, deployments, form, openapi, output, services, start, wait,
+    self, activity, compare, decisions, deployments, form, manifest, openapi, output, services, start, wait,
 };
 use crate::claim::cluster::Cluster;
 use crate::claim::{self, App, answer::Refusal};
@@ -59,8 +59,18 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/services/{namespace}/{name}/deliveries/{id}/retry", post(deliveries::retry))
         .route("/services/{namespace}/{name}/tokens", get(tokens::list).post(tokens::create))
         .route("/services/{namespace}/{name}/tokens/{id}", delete(tokens::revoke))
-        .route("/services", get(services::list))
+        .route(
+            "/services",
+            get(services::list).post(manifest::create).layer(DefaultBodyLimit::max(manifest::MAX_MANIFEST)),
+        )
         .route("/services/{namespace}/{name}", get(services::one))
+        .route(
+            "/services/{namespace}/{name}/manifest",
+            get(manifest::read)
+                .put(manifest::change)
+                .delete(manifest::delete)
+                .layer(DefaultBodyLimit::max(manifest::MAX_MANIFEST)),
+        )
         .route("/services/{namespace}/{name}/deployments", get(deployments::list).post(start::start))
         .route("/services/{namespace}/{name}/form", get(form::form))
         .route("/services/{namespace}/{name}/plan", get(form::plan))

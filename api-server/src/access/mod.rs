@@ -157,7 +157,11 @@ impl Access {
             if who.scope.is_some() {
                 "this token was made for other things"
             } else {
-                "ClusterRole fastdeploy-deployer has it"
+                match verb {
+                    "deploy" | "cancel" => "ClusterRole fastdeploy-deployer has it",
+                    "approve" => "ClusterRole fastdeploy-approver has it",
+                    _ => "ClusterRole fastdeploy-admin has it",
+                }
             }
         )))
     }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Request};
 use crds::deployment::{Approval, Cancel, Deployment};
 use crds::names::{API_SERVER, GROUP};
 use crds::service::Service;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::Status;
-use kube::{Api, Client};
-use serde_json::json;
+use kube::{Api, Client, Resource};
+use serde_json::{Value, json};
 
 use super::problem::FieldError;
 use crate::access::{Ask, Subject};
@@ -43,6 +45,47 @@ pub trait Cluster: Send + Sync + 'static {
         deployment: &'a Deployment,
         approval: &'a Approval,
     ) -> BoxFuture<'a, Answer<Decided>>;
+    /// A Service's object as it is now, with fields that we do not know.
+    fn manifest<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Value>>>;
+    /// Writes a Service's object, strictly. `dry`: it is only checked.
+    fn write<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        write: Write<'a>,
+        dry: bool,
+    ) -> BoxFuture<'a, Answer<Wrote>>;
+}
+
+/// What is to become of a Service's object.
+#[derive(Clone, Copy, Debug)]
+pub enum Write<'a> {
+    /// It is new.
+    Create(&'a Value),
+    /// It is another one from now on; guarded by its uid and resourceVersion.
+    Replace(&'a Value),
+    /// It goes, if it still is this one.
+    Delete {
+        /// Which one.
+        uid: &'a str,
+        /// As it was read.
+        version: &'a str,
+    },
+}
+
+/// What became of that.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wrote {
+    /// It is written; the object as it is now.
+    Done(Value),
+    /// One of that name was there.
+    Exists,
+    /// It is no longer as it was read.
+    Moved,
+    /// It is there no longer.
+    Gone,
+    /// Kubernetes says no.
+    Refused(Refusal),
 }
 
 /// What became of a decision.
@@ -82,6 +125,46 @@ impl Refusal {
         });
         Self { message: status.message.clone(), errors: errors.collect() }
     }
+
+    /// The same of a manifest, whose fields have their whole names; and of fields that there are not.
+    fn of_manifest(status: &Status) -> Self {
+        let unknown = unknown_fields(&status.message);
+        if !unknown.is_empty() {
+            let message = unknown.iter().map(|error| error.message.clone()).collect::<Vec<_>>().join(" ");
+            return Self { message, errors: unknown };
+        }
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        let errors = causes.filter(|cause| !cause.message.is_empty()).map(|cause| FieldError {
+            field: cause.field.trim_start_matches('<').trim_end_matches('>').to_owned(),
+            message: sentence(&cause.message),
+        });
+        let mut errors: Vec<FieldError> = errors.collect();
+        let message = sentence(&status.message);
+        if errors.is_empty() {
+            errors.push(FieldError { field: String::new(), message: message.clone() });
+        }
+        Self { message, errors }
+    }
+}
+
+/// `strict decoding error: unknown field "spec.plybook", unknown field "spec.x"`, name by name.
+fn unknown_fields(message: &str) -> Vec<FieldError> {
+    let Some((_, found)) = message.split_once("strict decoding error: ") else { return Vec::new() };
+    let named = found.split("unknown field \"").skip(1).filter_map(|rest| rest.split('"').next());
+    named
+        .map(|field| FieldError {
+            field: field.to_owned(),
+            message: format!("{field}: there is no such field; look for a slip of the pen."),
+        })
+        .collect()
+}
+
+/// What a rule or a policy says, without what Kubernetes writes before it.
+fn sentence(message: &str) -> String {
+    let policy = message.split_once(" denied request: ").map(|(_, said)| said);
+    let rule = message.strip_prefix("Invalid value: ");
+    let rule = rule.map(|rule| rule.strip_prefix("\"object\": ").unwrap_or(rule));
+    policy.or(rule).unwrap_or(message).to_owned()
 }
 
 /// What became of a creation.
@@ -220,5 +303,96 @@ impl Cluster for Kubernetes {
                 Err(source) => Err(Unavailable { what: "write the decision", source }),
             }
         })
+    }
+
+    fn manifest<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Value>>> {
+        Box::pin(async move {
+            let kind = ApiResource::erase::<Service>(&());
+            let api = Api::<DynamicObject>::namespaced_with(self.0.clone(), namespace, &kind);
+            let found = api.get_opt(name).await.map_err(failed("read the Service"))?;
+            found
+                .map(serde_json::to_value)
+                .transpose()
+                .map_err(kube::Error::SerdeError)
+                .map_err(failed("read the Service"))
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        write: Write<'a>,
+        dry: bool,
+    ) -> BoxFuture<'a, Answer<Wrote>> {
+        Box::pin(async move {
+            // By hand: kube's PostParams cannot ask for strict validation.
+            let (mut path, query) = (
+                Service::url_path(&(), Some(namespace)),
+                format!(
+                    "fieldManager={API_SERVER}&fieldValidation=Strict{}",
+                    if dry { "&dryRun=All" } else { "" }
+                ),
+            );
+            let (method, body) = match write {
+                Write::Create(object) => (Method::POST, object.clone()),
+                Write::Replace(object) => (Method::PUT, object.clone()),
+                Write::Delete { uid, version } => {
+                    (Method::DELETE, json!({"preconditions": {"uid": uid, "resourceVersion": version}}))
+                }
+            };
+            if method != Method::POST {
+                path = format!("{path}/{name}");
+            }
+            // A DELETE takes no other parameters.
+            let query = if method == Method::DELETE { if dry { "dryRun=All" } else { "" } } else { &query };
+            let request = Request::builder()
+                .method(method.clone())
+                .uri(format!("{path}?{query}"))
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_string().into_bytes())
+                .map_err(kube::Error::HttpError)
+                .map_err(failed("write the Service"))?;
+            match self.0.request::<Value>(request).await {
+                Ok(object) => Ok(Wrote::Done(object)),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Wrote::Exists),
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(Wrote::Moved),
+                Err(kube::Error::Api(status)) if status.code == 404 && method != Method::POST => {
+                    Ok(Wrote::Gone)
+                }
+                Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 413 | 422) => {
+                    Ok(Wrote::Refused(Refusal::of_manifest(&status)))
+                }
+                Err(source) => Err(Unavailable { what: "write the Service", source }),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_says_of_a_manifest_is_said_field_by_field() {
+        let of = |status: Value| Refusal::of_manifest(&serde_json::from_value(status).unwrap());
+        let strict = "Service in version \"v1alpha1\" cannot be handled as a Service: strict decoding error: unknown field \"spec.plybook\", unknown field \"spec.source.git.brnch\"";
+        let fields: Vec<_> =
+            of(json!({"message": strict, "code": 400})).errors.into_iter().map(|e| e.field).collect();
+        assert_eq!(fields, ["spec.plybook", "spec.source.git.brnch"]);
+        let rule = of(
+            json!({"message": "Service.fastdeploy.dev \"blog\" is invalid: …", "code": 422, "details": {"causes": [
+            {"field": "spec", "reason": "FieldValueInvalid", "message": "Invalid value: \"object\": write exactly one of playbook and script"},
+            {"field": "<nil>", "reason": "FieldValueInvalid", "message": "some more"}]}}),
+        );
+        assert_eq!(
+            (rule.errors[0].field.as_str(), rule.errors[0].message.as_str()),
+            ("spec", "write exactly one of playbook and script")
+        );
+        assert_eq!(rule.errors[1].field, "nil");
+        let policy = of(
+            json!({"code": 422, "message": "services.fastdeploy.dev \"blog\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: inputs: a secret has no default"}),
+        );
+        assert_eq!((policy.errors.len(), policy.message.as_str()), (1, "inputs: a secret has no default"));
     }
 }

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::App;
-use super::cluster::{Cluster, Created, Decided, Refusal};
+use super::cluster::{Cluster, Created, Decided, Refusal, Write, Wrote};
 use super::problem::FieldError;
 use crate::access::{Ask, Subject};
 use crate::claim::cluster::{Answer, Unavailable};
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub services: BTreeMap<String, Service>,
     pub deployments: BTreeMap<String, Deployment>,
     pub asked: usize,
+    /// Somebody else writes first.
+    pub busy: usize,
     pub away: bool,
 }
 
@@ -137,6 +139,62 @@ impl Cluster for Fake {
             Decided::Written(Box::new(there.clone()))
         })
     }
+
+    fn manifest<'a>(&'a self, _: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Value>>> {
+        self.answer(|world| world.services.get(name).map(|service| serde_json::to_value(service).unwrap()))
+    }
+
+    fn write<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        write: Write<'a>,
+        dry: bool,
+    ) -> BoxFuture<'a, Answer<Wrote>> {
+        self.answer(|world| {
+            let version = |world: &World| world.services.get(name).and_then(ResourceExt::resource_version);
+            let (object, version) = match write {
+                Write::Create(_) if world.services.contains_key(name) => return Wrote::Exists,
+                Write::Create(object) => (object, 1),
+                Write::Replace(object) => {
+                    let Some(there) = version(world) else { return Wrote::Gone };
+                    // The operator writes its status meanwhile.
+                    if std::mem::take(&mut world.busy) > 0 {
+                        let there = world.services.get_mut(name).unwrap();
+                        there.metadata.resource_version = Some("99".into());
+                        return Wrote::Moved;
+                    }
+                    if object["metadata"]["resourceVersion"] != *there {
+                        return Wrote::Moved;
+                    }
+                    (object, there.parse::<u64>().unwrap() + 1)
+                }
+                Write::Delete { version: read, .. } => {
+                    match version(world) {
+                        None => return Wrote::Gone,
+                        Some(there) if there != read => return Wrote::Moved,
+                        Some(_) if dry => {}
+                        Some(_) => drop(world.services.remove(name)),
+                    }
+                    return Wrote::Done(json!({}));
+                }
+            };
+            let mut made = object.clone();
+            made["metadata"]["resourceVersion"] = json!(version.to_string());
+            made["metadata"]["uid"] = json!(uid_of(namespace, name));
+            let service = match serde_json::from_value::<Service>(made.clone()) {
+                Ok(service) => service,
+                Err(error) => {
+                    let error = FieldError { field: "spec".into(), message: error.to_string() };
+                    return Wrote::Refused(Refusal { message: error.message.clone(), errors: vec![error] });
+                }
+            };
+            if !dry {
+                world.services.insert(name.to_owned(), service);
+            }
+            Wrote::Done(made)
+        })
+    }
 }
 
 /// The API on this database, without a page.
@@ -203,6 +261,28 @@ impl Site {
         }
         let (status, _, body) = self.send(request.body(Body::from(body.to_string())).unwrap()).await;
         (status.as_u16(), body)
+    }
+
+    /// A manifest that is sent, with these headers; the body as text.
+    pub(crate) async fn manifest(
+        &self,
+        who: &str,
+        (method, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, HeaderMap, String) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {}", self.token(who)));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 64 << 20).await.unwrap();
+        (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
     /// A Service, in the cluster and in the mirror.

@@ -9,6 +9,7 @@ pub mod deployments;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod form;
+pub mod manifest;
 pub mod openapi;
 pub mod output;
 pub mod problem;

@@ -57,6 +57,10 @@ pub struct ServiceAnswer {
 pub struct ServiceMay {
     /// Start a run.
     pub deploy: bool,
+    /// Change its manifest.
+    pub change: bool,
+    /// Delete it.
+    pub delete: bool,
 }
 
 /// The Services that you may see.
@@ -99,7 +103,12 @@ pub async fn one(
     let row = snapshot.service(&namespace, &name).await?.ok_or_else(|| Problem::not_found("service"))?;
     let service = load(&mut snapshot, std::slice::from_ref(&row)).await?.pop();
     let service = service.ok_or_else(|| Problem::not_found("service"))?;
-    let may = ServiceMay { deploy: app.access.may(&who, "deploy", "services", of).await? };
+    let may = async |verb| app.access.may(&who, verb, "services", of).await;
+    let may = ServiceMay {
+        deploy: may("deploy").await?,
+        change: may("update").await?,
+        delete: may("delete").await?,
+    };
     Ok(Json(ServiceAnswer { cursor: snapshot.position.to_string(), service, may }))
 }
 

@@ -1,6 +1,7 @@
 //! Through the router, on a real PostgreSQL, as the people who ask.
 
 mod deploying;
+mod manifests;
 mod matrix;
 
 use axum::body::Body;
@@ -197,8 +198,8 @@ async fn kubernetes_is_asked_once_and_again_when_roles_change(pool: PgPool) {
     for _ in 0..5 {
         assert_eq!(site.get("anna", "/services/team/blog").await.0, 200);
     }
-    // Two for `get`, three for `deploy`.
-    assert_eq!(site.fake.world().asked, 5);
+    // Two for `get`, three each for `deploy`, `update` and `delete`.
+    assert_eq!(site.fake.world().asked, 11);
     site.fake.world().grants.clear();
     site.app.access.forget();
     assert_eq!(site.get("anna", "/services/team/blog").await.0, 404);
@@ -255,7 +256,7 @@ async fn a_service_tells_how_it_stands(pool: PgPool) {
     let ticks: Vec<_> =
         service["recent"].as_array().unwrap().iter().map(|tick| tick["seconds"].clone()).collect();
     assert_eq!((ticks, &service["usualSeconds"]), (vec![json!(60), json!(5), json!(80)], &json!(80)));
-    assert_eq!(body["may"], json!({"deploy": false}));
+    assert_eq!(body["may"], json!({"deploy": false, "change": false, "delete": false}));
     let text = body.to_string();
     assert!(!text.contains("deploy.yml\":") && !text.contains("inventory"), "{text}");
 }

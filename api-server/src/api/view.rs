@@ -553,6 +553,7 @@ pub struct Hosts {
 
 /// Why a run did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// One of the reasons of the docs.
     pub reason: String,
@@ -570,6 +571,20 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub hint: Option<String>,
+    /// Of a server that was not recognised (HostKeyChanged): the key that it shows now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub host_key: Option<ServerKey>,
+}
+
+/// A server's key that nobody has confirmed yet: compare the fingerprint with the server's own before you trust it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerKey {
+    /// As `ssh-keygen -l` shows it on the server.
+    pub fingerprint: String,
+    /// The line for the `known_hosts` that credentials.knownHosts names, which trusts it.
+    pub known_hosts: String,
 }
 
 /// A step of a run.
@@ -917,6 +932,9 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
             host: failure.host,
             message: failure.message,
             hint: Some(failure.hint).filter(|hint| !hint.is_empty()),
+            host_key: failure
+                .host_key
+                .map(|key| ServerKey { fingerprint: key.fingerprint, known_hosts: key.known_hosts }),
         }),
         cancel: spec.cancel.map(StopHow::from),
         gone: row.gone,

@@ -304,7 +304,8 @@ export interface paths {
         /** The Services that you may see. */
         get: operations["listServices"];
         put?: never;
-        post?: never;
+        /** Make a Service from a manifest in YAML or JSON. It takes `create services.fastdeploy.dev` in its namespace. */
+        post: operations["createService"];
         delete?: never;
         options?: never;
         head?: never;
@@ -409,6 +410,28 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A Service's manifest, as it is in Kubernetes now: YAML, or JSON if `Accept` says so. Its ETag is what a change takes. */
+        get: operations["getManifest"];
+        /**
+         * Change a Service: the whole manifest, and in If-Match the ETag of the one that was changed. It takes
+         *     `update services.fastdeploy.dev`.
+         */
+        put: operations["changeService"];
+        post?: never;
+        /** Delete a Service. Its servers stay as they are; its history is kept. It takes `delete services.fastdeploy.dev`. */
+        delete: operations["deleteService"];
         options?: never;
         head?: never;
         patch?: never;
@@ -901,6 +924,8 @@ export interface components {
             hint?: string;
             /** @description On which server. */
             host?: string;
+            /** @description Of a server that was not recognised (HostKeyChanged): the key that it shows now. */
+            hostKey?: components["schemas"]["ServerKey"];
             /** @description What happened. */
             message: string;
             /** @description One of the reasons of the docs. */
@@ -1287,6 +1312,13 @@ export interface components {
             /** @description Events that were lost with an earlier database. */
             lost: components["schemas"]["Lost"][];
         };
+        /** @description A server's key that nobody has confirmed yet: compare the fingerprint with the server's own before you trust it. */
+        ServerKey: {
+            /** @description As `ssh-keygen -l` shows it on the server. */
+            fingerprint: string;
+            /** @description The line for the `known_hosts` that credentials.knownHosts names, which trusts it. */
+            knownHosts: string;
+        };
         /** @description A Service. */
         Service: {
             /** @description The run that is on. */
@@ -1350,6 +1382,10 @@ export interface components {
         };
         /** @description What somebody may do with a Service. */
         ServiceMay: {
+            /** @description Change its manifest. */
+            change: boolean;
+            /** @description Delete it. */
+            delete: boolean;
             /** @description Start a run. */
             deploy: boolean;
         };
@@ -1747,6 +1783,7 @@ export type RolesMay = components['schemas']['RolesMay'];
 export type RunMode = components['schemas']['RunMode'];
 export type RunPhase = components['schemas']['RunPhase'];
 export type RunPlace = components['schemas']['RunPlace'];
+export type ServerKey = components['schemas']['ServerKey'];
 export type Service = components['schemas']['Service'];
 export type ServiceAnswer = components['schemas']['ServiceAnswer'];
 export type ServiceMay = components['schemas']['ServiceMay'];
@@ -2468,6 +2505,56 @@ export interface operations {
             };
         };
     };
+    createService: {
+        parameters: {
+            query?: {
+                /** @description All: everything is checked, nothing is written. The answer is what would be. */
+                dryRun?: "All";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            /** @description it would be there (dryRun) */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description it is there; the manifest as Kubernetes has it */
+            201: {
+                headers: {
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getService: {
         parameters: {
             query?: never;
@@ -2702,6 +2789,154 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Form"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getManifest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description without status and what Kubernetes keeps for itself */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeService: {
+        parameters: {
+            query?: {
+                /** @description All: everything is checked, nothing is written. The answer is what would be. */
+                dryRun?: "All";
+            };
+            header?: {
+                /** @description the ETag of what was read; * for whatever is there. Without it the answer is 428 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+                "application/yaml": string;
+            };
+        };
+        responses: {
+            /** @description the manifest as Kubernetes has it */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/yaml": string;
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description Changed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IfMatchMissing */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteService: {
+        parameters: {
+            query?: {
+                /** @description All: everything is checked, nothing is written. The answer is what would be. */
+                dryRun?: "All";
+            };
+            header?: {
+                /** @description the ETag of what was read; * for whatever is there. Without it the answer is 428 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description it is gone, or goes as soon as its run has stopped */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Changed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description IfMatchMissing */
+            428: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             default: {

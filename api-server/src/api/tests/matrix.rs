@@ -60,7 +60,10 @@ fn takes(operation: &str) -> (Takes, Value) {
         "changePassword" => (InPerson, json!({"old": "x", "new": "y"})),
         "getService" | "listDeployments" | "getForm" | "getPlan" | "getDurations" | "listDeliveries"
         | "getDeployment" | "compareDeployments" | "waitForDeployment" | "getOutput" | "searchOutput"
-        | "downloadOutput" => (Object(None), none),
+        | "downloadOutput" | "getManifest" => (Object(None), none),
+        "createService" => (Here("create", "services"), none),
+        "changeService" => (Object(Some(("update", "services"))), none),
+        "deleteService" => (Object(Some(("delete", "services"))), none),
         "startDeployment" | "retryDeployment" => (Object(Some(("deploy", "services"))), json!({})),
         "retryDelivery" => (Object(Some(("deploy", "services"))), none),
         "cancelDeployment" => (Object(Some(("cancel", "deployments"))), json!({"how": "Now"})),
@@ -213,6 +216,13 @@ impl Matrix {
             }
             body =
                 json!({"namespace": namespace, "role": "viewer", "subject": {"kind": "User", "name": "ben"}});
+        }
+        if matches!(
+            (method, path.as_str()),
+            ("post", "/services") | ("put", "/services/{namespace}/{name}/manifest")
+        ) {
+            body = json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
+                "metadata": {"namespace": namespace, "name": service}, "spec": {}});
         }
         if path.starts_with("/users/") {
             let name = format!("u{}", Uuid::new_v4().simple());

@@ -13,6 +13,7 @@ mod failing_playbook;
 mod git;
 mod git_proxy;
 mod inputs;
+mod manifests;
 mod no_host_matches;
 mod node_lost;
 mod notifications;
