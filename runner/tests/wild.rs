@@ -287,3 +287,58 @@ fn facts_are_kept_for_later_runs() {
     assert!(!second.log.contains("TASK [Gathering Facts]"), "{}", second.log);
     assert_eq!(second.verdict.result, RunResult::Succeeded, "{}", second.log);
 }
+
+const REAL: &str = "
+- name: Real collections
+  hosts: all
+  gather_facts: false
+  collections: [community.general]
+  vars: {file: '{{ playbook_dir }}/app.ini', settings: [[a, '1'], [b, '2']]}
+  tasks:
+    - name: By its whole name
+      community.general.ini_file: {path: '{{ file }}', section: web, option: port, value: '80', mode: '0600'}
+    - name: By the name it had before
+      ini_file: {path: '{{ file }}', section: web, option: '{{ item.key }}', value: '{{ item.value }}', mode: '0600'}
+      loop: '{{ settings | community.general.dict | dict2items }}'
+    - name: As a default says
+      ansible.builtin.assert:
+        that:
+          - \"'community.general.ini_file' is community.general.a_module\"
+          - \"lookup('community.general.collection_version', 'community.general') is version('11.0.0', '>=')\"
+          - \"lookup('ansible.builtin.ini', 'b', section='web', file=file) == '2'\"
+    - name: Who may sign in
+      ansible.posix.authorized_key:
+        user: \"{{ lookup('ansible.builtin.pipe', 'id -un') }}\"
+        path: '{{ playbook_dir }}/keys'
+        manage_dir: false
+        key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl
+    - name: Needs what is not here
+      community.general.xml: {path: '{{ file }}', xpath: /a, count: true}
+      ignore_errors: true
+";
+
+#[test]
+fn collections_that_people_use() {
+    let run = Pod::new(REAL)
+        .with_source(
+            "ansible.cfg",
+            "[defaults]\ncallbacks_enabled = ansible.posix.profile_tasks, ansible.posix.timer\n",
+        )
+        .linked("/collections", &support::ansible::collections())
+        .with_environment("ANSIBLE_COLLECTIONS_PATH", "/collections")
+        .with("/options/diff", json!(true))
+        .run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}\n{}", run.why(), run.log);
+    for name in ["By its whole name", "By the name it had before", "As a default says", "Who may sign in"] {
+        assert!(
+            run.states().contains(&(name, StepState::Succeeded)),
+            "{name}: {:?}\n{}",
+            run.states(),
+            run.log
+        );
+    }
+    // Their own callbacks go on beside ours.
+    assert!(run.log.contains("Playbook run took"), "{}", run.log);
+    assert!(run.spool.contains("+port = 80"), "{}", run.spool);
+    assert!(run.all_arrived());
+}

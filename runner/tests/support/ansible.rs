@@ -7,6 +7,8 @@ use std::{
 };
 
 const VERSION: &str = "2.19.14";
+/// The package with the collections that most people use, made for that ansible-core.
+const COLLECTIONS: &str = "12.3.0";
 
 /// Directory with `ansible-playbook`.
 pub fn directory() -> &'static Path {
@@ -33,6 +35,31 @@ fn in_venv() -> PathBuf {
         ]));
     }
     venv.join("bin")
+}
+
+/// Directory whose `ansible_collections` has ansible.posix and community.general as people get them: of PyPI's
+/// `ansible`, which has a hundred more, these two alone.
+pub fn collections() -> PathBuf {
+    const TAKE: &str = "import sys, zipfile
+whole = zipfile.ZipFile(sys.argv[1])
+wanted = ('ansible_collections/ansible/posix/', 'ansible_collections/community/general/')
+whole.extractall(sys.argv[2], [name for name in whole.namelist() if name.startswith(wanted)])";
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
+    let there = target.join(format!("ansible-collections-{COLLECTIONS}"));
+    if !there.is_dir() {
+        let making = tempfile::tempdir_in(target).expect("a directory");
+        let wheel = making.path().join(format!("ansible-{COLLECTIONS}-py3-none-any.whl"));
+        run(Command::new("python3")
+            .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+            .args(["--only-binary=:all:", "--ignore-requires-python", "--dest"])
+            .arg(making.path())
+            .arg(format!("ansible=={COLLECTIONS}")));
+        let out = making.path().join("out");
+        run(Command::new("python3").args(["-c", TAKE]).args([&wheel, &out]));
+        // Whole or not at all; whoever was quicker has made the same.
+        let _ = std::fs::rename(&out, &there);
+    }
+    there
 }
 
 fn run(command: &mut Command) {

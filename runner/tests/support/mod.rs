@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, dead_code)]
 
-mod ansible;
+pub mod ansible;
 mod server;
 pub mod sshd;
 
