@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeMap,
-    process::{Command, Stdio},
+    io::Read,
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -79,9 +80,11 @@ fn ask(
             .env_clear()
             .envs(environment.get("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::null())
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .map_err(|error| Silence::ForGood(format!("failed to start ssh-keyscan: {error}")))?;
-        let (out, said) = (String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+        let (out, said) = said_by(asked);
         if let Some(key) = key(&out, name) {
             return Ok(key);
         }
@@ -91,6 +94,22 @@ fn ask(
         }
     }
     Err(Silence::ForGood("it has no key of a type that is known here".to_owned()))
+}
+
+/// What a process says on both its outputs until its end. How it ended is nobody's business here: the runner reaps
+/// all that descends from it ([`crate::process::reap`]), and may have been quicker.
+fn said_by(mut process: Child) -> (String, String) {
+    let errors = process.stderr.take().map(|pipe| thread::spawn(move || text(pipe)));
+    let out = process.stdout.take().map(text).unwrap_or_default();
+    let said = errors.and_then(|errors| errors.join().ok()).unwrap_or_default();
+    let _ = process.wait();
+    (out, said)
+}
+
+fn text(mut pipe: impl Read) -> String {
+    let mut bytes = Vec::new();
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether the server said who it is (`# host:port SSH-2.0-…`): then it is its last word on that type.
@@ -163,5 +182,19 @@ mod tests {
         assert!(greeted("", "# web1:22 SSH-2.0-OpenSSH_9.2\nno matching host key type found\n"));
         assert!(!greeted("", "web1: Connection closed by remote host\n"));
         assert!(!greeted("", "connect to address 10.0.0.5 port 22: Connection refused\n"));
+    }
+
+    /// The reaper of orphans takes whatever ends, also what is none.
+    #[test]
+    fn a_process_that_was_reaped_by_others_is_heard_all_the_same() {
+        let process = Command::new("sh")
+            .args(["-c", "echo out; echo err >&2"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("sh");
+        let pid = nix::unistd::Pid::from_raw(process.id().cast_signed());
+        nix::sys::wait::waitpid(pid, None).expect("it ends");
+        assert_eq!(said_by(process), ("out\n".to_owned(), "err\n".to_owned()));
     }
 }
