@@ -123,6 +123,15 @@ pub enum Namespaces {
 }
 
 impl Namespaces {
+    /// Of these, only that one.
+    #[must_use]
+    pub fn within(self, namespace: String) -> Self {
+        match self {
+            Self::Only(names) if !names.contains(&namespace) => Self::Only(Vec::new()),
+            Self::All | Self::Only(_) => Self::Only(vec![namespace]),
+        }
+    }
+
     /// As two parameters of a query: all of them, or which.
     pub(crate) fn columns(&self) -> (bool, &[String]) {
         match self {

@@ -137,3 +137,17 @@ test('services that are gone are not shown', () => {
   services.keep(new Set(['s2']))
   expect([services.named('team', 'blog'), services.named('team', 'shop')?.uid]).toEqual([undefined, 's2'])
 })
+
+test('between the end of a run and the word of its service a card offers to look, not to deploy', () => {
+  const active = run({ phase: 'Succeeded', progress: { done: 4, total: 4 } })
+  const card = mount(ServiceCard, { props: { service: service({ state: 'Updating', active, message: 'Deployment running' }), now: 0 }, global })
+  expect(card.find('.card__say').text()).toBe('Done. It is still tidying up.')
+  expect(card.find('[role=progressbar]').exists()).toBe(false)
+  expect(card.findAll('.btn').map((one) => one.text())).toEqual(['Watch'])
+})
+
+test('a preview is no reason to wait: the card stays as it is', () => {
+  const card = mount(ServiceCard, { props: { service: service({ active: run({ mode: 'Check' }), live: { uid: 'd0', number: 3, revision: '', since: '2026-11-24T08:00:00Z', inputs: {} } }), now: 0 }, global })
+  expect(card.find('.card__say').text()).toContain('#3 is live')
+  expect(card.find('.btn').text()).toContain('Deploy')
+})

@@ -3,7 +3,7 @@ import type { Deployment, Service, Step } from '@/api/schema'
 export function service(change: Partial<Service> = {}): Service {
   return {
     uid: 's1', id: 1, namespace: 'team', name: 'blog', title: 'Blog', state: 'Live', reason: 'Deployed', message: '', suspended: false,
-    deploy: 'Manual', playbook: 'deploy.yml', inputs: [], recent: [], gone: false, ...change,
+    deploy: 'Manual', playbook: 'deploy.yml', inputs: [], recent: [], rules: { windows: [], approval: false, rollback: false, correct: false }, dependsOn: [], gone: false, ...change,
   }
 }
 

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod openapi;
 pub mod output;
 pub mod problem;
+pub mod rules;
 pub mod services;
 pub mod start;
 #[cfg(test)]

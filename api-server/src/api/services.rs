@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use super::view::{self, Deployment, Service};
-use super::{App, Path, Query, bounded};
+use super::{App, Path, Query, bounded, deployments};
 use crate::people::Person;
 
 /// Most Services on a page.
@@ -26,6 +26,19 @@ pub struct Page {
     pub limit: Option<i64>,
     /// `next` of the page before.
     pub after: Option<String>,
+}
+
+/// Which Services.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Find {
+    /// Only of this namespace.
+    namespace: Option<String>,
+    /// At most so many, 1 to 200. Default: 100.
+    limit: Option<i64>,
+    /// `next` of the page before.
+    after: Option<String>,
 }
 
 /// Services by team and name.
@@ -64,12 +77,12 @@ pub struct ServiceMay {
 }
 
 /// The Services that you may see.
-#[utoipa::path(get, path = "/services", tag = "services", operation_id = "listServices", params(Page),
+#[utoipa::path(get, path = "/services", tag = "services", operation_id = "listServices", params(Find),
     responses((status = 200, body = ServicePage), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<App>,
     who: Person,
-    Query(Page { limit, after }): Query<Page>,
+    Query(Find { namespace, limit, after }): Query<Find>,
 ) -> Result<Json<ServicePage>, Problem> {
     let limit = bounded("limit", limit, 100, MAX_PAGE)?;
     let after = after.as_deref().map(|after| {
@@ -80,6 +93,10 @@ pub async fn list(
     let after = after.transpose()?;
     let mut snapshot = Snapshot::begin(app.pool()?).await?;
     let of = app.access.namespaces(&who, &mut snapshot).await?;
+    let of = match namespace.map(deployments::without_nul).transpose()? {
+        Some(only) => of.within(only),
+        None => of,
+    };
     let mut rows = snapshot.services(&of, after, limit + 1).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);

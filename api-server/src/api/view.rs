@@ -16,6 +16,8 @@ use store::read::{DeploymentRow, ServiceRow, TickRow};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::rules::{self, Drift, Next, Rules};
+
 /// Runs that are drawn on a Service's line.
 pub const TICKS: usize = 10;
 
@@ -73,6 +75,18 @@ pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usual_seconds: Option<u32>,
+    /// By which rules it is deployed.
+    pub rules: Rules,
+    /// The next run that nobody has to ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next: Option<Next>,
+    /// Whether the servers still are what was left there; absent: nobody looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub drift: Option<Drift>,
+    /// Services of the same namespace that have to be there first, by name.
+    pub depends_on: Vec<String>,
     /// No longer in Kubernetes.
     pub gone: bool,
 }
@@ -302,6 +316,10 @@ pub struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub failure: Option<Failure>,
+    /// Whether the site answered after it; absent: nobody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub site_up: Option<bool>,
     /// It is to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -766,6 +784,10 @@ pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &BTreeMap<Uuid, Depl
         last: status.last.and_then(|last| run(&last.deployment.uid)),
         usual_seconds: usual(&recent),
         recent,
+        rules: rules::rules(spec.policy),
+        next: status.next.as_ref().map(rules::next),
+        drift: status.drift.map(rules::drift),
+        depends_on: spec.depends_on.into_iter().map(|one| one.name).collect(),
         gone: row.gone,
     })
 }
@@ -782,7 +804,8 @@ fn state(service: &crds::Service) -> ServiceState {
     let is = |type_: &str, state: &str| {
         conditions::find(&status.conditions, type_).is_some_and(|condition| condition.status == state)
     };
-    if status.active.is_some() {
+    // A preview and a check for drift change nothing, so nothing else is said while they run.
+    if status.active.as_ref().is_some_and(|active| !active.check) {
         ServiceState::Updating
     } else if service.spec.suspend {
         ServiceState::Paused
@@ -936,6 +959,7 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
                 .host_key
                 .map(|key| ServerKey { fingerprint: key.fingerprint, known_hosts: key.known_hosts }),
         }),
+        site_up: status.site_up,
         cancel: spec.cancel.map(StopHow::from),
         gone: row.gone,
     })

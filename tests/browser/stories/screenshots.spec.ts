@@ -1,5 +1,5 @@
 // `make screenshots`: every page, light and dark, desk and phone, into target/browser/screenshots.
-import { devices } from '@playwright/test'
+import { devices, type Locator } from '@playwright/test'
 import { expect, fits, signIn, test } from './page'
 import { PAGES } from './pages'
 
@@ -19,10 +19,12 @@ for (const scheme of ['light', 'dark'] as const) {
         locale: 'en-GB',
       })
       const page = await context.newPage()
-      const shoot = async (name: string) => {
-        await page.evaluate(() => scrollTo(0, 0))
+      /** All of the page, from its top; or what a person sees of it, from the top or from something on it. */
+      const shoot = async (name: string, seen?: 'top' | Locator) => {
+        if (seen === undefined || seen === 'top') await page.evaluate(() => scrollTo(0, 0))
+        else await seen.evaluate((element) => element.scrollIntoView({ block: 'start' }))
         await fits(page)
-        await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: name !== 'deploy' && name !== 'running' })
+        await page.screenshot({ path: `${folder}/${name}-${size}-${scheme}.png`, fullPage: seen === undefined })
       }
       await page.goto('/')
       await page.getByRole('button', { name: 'Sign in' }).waitFor()
@@ -31,14 +33,16 @@ for (const scheme of ['light', 'dark'] as const) {
       await page.goto('/services/fastdeploy-demo/blog?deploy=1')
       await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
       await page.getByRole('region', { name: 'Steps' }).getByText('Done', { exact: true }).nth(4).waitFor()
-      await shoot('running')
+      await shoot('running', 'top')
       await expect(page.getByRole('heading', { level: 1 })).toContainText('updated', { timeout: 60_000 })
       await page.getByText('Show technical output').click()
       await page.getByRole('log').getByText('PLAY RECAP').waitFor()
-      await shoot('output')
+      await shoot('output', page.locator('.log__bar'))
       for (const { name, open } of PAGES) {
         await open(page)
-        await shoot(name)
+        await shoot(name, name === 'deploy' ? 'top' : undefined)
+        // As in the README: what one sees first.
+        if (name === 'home' || name === 'failed') await shoot(`${name}-first`, 'top')
       }
       await context.close()
     })

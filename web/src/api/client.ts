@@ -90,6 +90,8 @@ export const api = {
   signOut: async (): Promise<void> => void (await send('DELETE', '/session', {})),
   services: (after?: string): Promise<ServicePage> =>
     asked('GET', `/services?limit=200${after === undefined ? '' : `&after=${part(after)}`}`),
+  /** Of one namespace; at most 200. */
+  servicesOf: (namespace: string): Promise<ServicePage> => asked('GET', `/services?limit=200&namespace=${part(namespace)}`),
   service: (namespace: string, name: string): Promise<ServiceAnswer> =>
     asked('GET', `/services/${part(namespace)}/${part(name)}`),
   deployments: (namespace: string, name: string, after?: string, limit = 20): Promise<DeploymentPage> =>

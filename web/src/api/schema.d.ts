@@ -661,6 +661,11 @@ export interface components {
          * @enum {string}
          */
         AskedVia: "Kubectl" | "Change" | "Dashboard" | "Schedule" | "Rollback" | "Drift";
+        /**
+         * @description Why a run starts that nobody asked for.
+         * @enum {string}
+         */
+        Because: "Change" | "Schedule" | "Retry" | "Window" | "Rollback" | "Drift";
         /** @description Another Deployment. */
         Behind: {
             /** @description Its name. */
@@ -851,6 +856,8 @@ export interface components {
             service: string;
             /** @description What people call that Service. */
             serviceTitle: string;
+            /** @description Whether the site answered after it; absent: nobody asked. */
+            siteUp?: boolean;
             /**
              * Format: date-time
              * @description When Ansible was allowed to start.
@@ -907,6 +914,51 @@ export interface components {
             before?: unknown;
             /** @description Where: `inputs.version`, `options.forks`, `source.files.deploy.yml`. */
             path: string;
+        };
+        /** @description Whether the servers still are what the last run left there. */
+        Drift: {
+            /** @description The Deployment that looked; its steps and its output have the differences. */
+            check?: string;
+            /**
+             * Format: date-time
+             * @description When the last check had ended.
+             */
+            checkedAt?: string;
+            /** @description The Deployment that puts it right by itself. */
+            correction?: string;
+            /** @description Why the last check told nothing. */
+            message?: string;
+            /**
+             * Format: int64
+             * @description The number of the run that left the servers as they should be.
+             */
+            number: number;
+            /** @description What checks come to; absent: nothing is known yet. */
+            result?: components["schemas"]["DriftFound"];
+            /** @description What running the live Deployment again would change; the first 20 steps. */
+            steps: components["schemas"]["DriftedStep"][];
+            /**
+             * Format: int32
+             * @description How many steps that are in all.
+             */
+            stepsTotal: number;
+        };
+        /**
+         * @description What checks come to.
+         * @enum {string}
+         */
+        DriftFound: "InSync" | "Drifted" | "NotIdempotent";
+        /** @description A step that would change something. */
+        DriftedStep: {
+            /**
+             * Format: int32
+             * @description On how many servers.
+             */
+            hosts: number;
+            /** @description `file:line#n`. */
+            key: string;
+            /** @description What people see. */
+            name: string;
         };
         /** @description How long runs took. */
         Durations: {
@@ -1135,6 +1187,16 @@ export interface components {
             /** @description At least 12 characters. Default: one is made and answered, once. */
             password?: string | null;
         };
+        /** @description The next run that nobody has to ask for. */
+        Next: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Why. */
+            because: components["schemas"]["Because"];
+        };
         /** @description Lines, masked, as a person at a terminal would see them. */
         Output: {
             /**
@@ -1288,6 +1350,19 @@ export interface components {
             /** @description Take one. */
             unbind: boolean;
         };
+        /** @description When runs start that nobody asked for, when none may, and who has to agree. */
+        Rules: {
+            /** @description Somebody has to agree before a run starts. */
+            approval: boolean;
+            /** @description What has drifted is corrected by itself. */
+            correct: boolean;
+            /** @description What fails is undone by itself. */
+            rollback: boolean;
+            /** @description Runs by the clock. */
+            schedule?: components["schemas"]["Schedule"];
+            /** @description Times of the week in which runs may start, or may not. */
+            windows: components["schemas"]["Window"][];
+        };
         /**
          * @description Whether a run changes the servers.
          * @enum {string}
@@ -1312,6 +1387,13 @@ export interface components {
             /** @description Events that were lost with an earlier database. */
             lost: components["schemas"]["Lost"][];
         };
+        /** @description Runs by the clock. */
+        Schedule: {
+            /** @description Minute, hour, day, month, day of the week. */
+            cron: string;
+            /** @description On whose clock. */
+            timeZone: string;
+        };
         /** @description A server's key that nobody has confirmed yet: compare the fingerprint with the server's own before you trust it. */
         ServerKey: {
             /** @description As `ssh-keygen -l` shows it on the server. */
@@ -1323,10 +1405,14 @@ export interface components {
         Service: {
             /** @description The run that is on. */
             active?: components["schemas"]["Deployment"];
+            /** @description Services of the same namespace that have to be there first, by name. */
+            dependsOn: string[];
             /** @description What makes a Deployment. */
             deploy: components["schemas"]["Deploy"];
             /** @description A sentence on what it is. */
             description?: string;
+            /** @description Whether the servers still are what was left there; absent: nobody looks. */
+            drift?: components["schemas"]["Drift"];
             /** @description No longer in Kubernetes. */
             gone: boolean;
             /**
@@ -1346,12 +1432,16 @@ export interface components {
             name: string;
             /** @description Where it is: the team. */
             namespace: string;
+            /** @description The next run that nobody has to ask for. */
+            next?: components["schemas"]["Next"];
             /** @description Path of the instructions in their source. */
             playbook: string;
             /** @description Why: of its condition Ready. */
             reason: string;
             /** @description The last runs, newest last, at most 10. */
             recent: components["schemas"]["Tick"][];
+            /** @description By which rules it is deployed. */
+            rules: components["schemas"]["Rules"];
             /** @description How it stands, in one word. */
             state: components["schemas"]["ServiceState"];
             /** @description No new run starts. */
@@ -1717,6 +1807,26 @@ export interface components {
             succeeded?: boolean;
         };
         /**
+         * @description A day of the week.
+         * @enum {string}
+         */
+        Weekday: "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun";
+        /** @description A time of the week. */
+        Window: {
+            /** @description Runs may start in it; false: none may. */
+            allow: boolean;
+            /** @description On which days it begins; none: on every day. */
+            days: components["schemas"]["Weekday"][];
+            /** @description It concerns what people ask for, too. */
+            everyone: boolean;
+            /** @description When it begins: `08:00`. */
+            from: string;
+            /** @description On whose clock. */
+            timeZone: string;
+            /** @description When it ends: `18:00`, or `24:00`. Before `from`: on the next day. */
+            to: string;
+        };
+        /**
          * @description What somebody decided on a run.
          * @enum {string}
          */
@@ -1736,6 +1846,7 @@ export type Again = components['schemas']['Again'];
 export type AnswerType = components['schemas']['AnswerType'];
 export type Approved = components['schemas']['Approved'];
 export type AskedVia = components['schemas']['AskedVia'];
+export type Because = components['schemas']['Because'];
 export type Behind = components['schemas']['Behind'];
 export type Binding = components['schemas']['Binding'];
 export type BindingList = components['schemas']['BindingList'];
@@ -1751,6 +1862,9 @@ export type DeploymentAnswer = components['schemas']['DeploymentAnswer'];
 export type DeploymentMay = components['schemas']['DeploymentMay'];
 export type DeploymentPage = components['schemas']['DeploymentPage'];
 export type Difference = components['schemas']['Difference'];
+export type Drift = components['schemas']['Drift'];
+export type DriftFound = components['schemas']['DriftFound'];
+export type DriftedStep = components['schemas']['DriftedStep'];
 export type Durations = components['schemas']['Durations'];
 export type Failure = components['schemas']['Failure'];
 export type FieldError = components['schemas']['FieldError'];
@@ -1769,6 +1883,7 @@ export type NewBinding = components['schemas']['NewBinding'];
 export type NewPassword = components['schemas']['NewPassword'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUser = components['schemas']['NewUser'];
+export type Next = components['schemas']['Next'];
 export type Output = components['schemas']['Output'];
 export type OwnAccount = components['schemas']['OwnAccount'];
 export type PasswordChange = components['schemas']['PasswordChange'];
@@ -1780,9 +1895,11 @@ export type Requester = components['schemas']['Requester'];
 export type Retrying = components['schemas']['Retrying'];
 export type Role = components['schemas']['Role'];
 export type RolesMay = components['schemas']['RolesMay'];
+export type Rules = components['schemas']['Rules'];
 export type RunMode = components['schemas']['RunMode'];
 export type RunPhase = components['schemas']['RunPhase'];
 export type RunPlace = components['schemas']['RunPlace'];
+export type Schedule = components['schemas']['Schedule'];
 export type ServerKey = components['schemas']['ServerKey'];
 export type Service = components['schemas']['Service'];
 export type ServiceAnswer = components['schemas']['ServiceAnswer'];
@@ -1809,6 +1926,8 @@ export type UserChange = components['schemas']['UserChange'];
 export type UserPage = components['schemas']['UserPage'];
 export type UsualStep = components['schemas']['UsualStep'];
 export type Verdict = components['schemas']['Verdict'];
+export type Weekday = components['schemas']['Weekday'];
+export type Window = components['schemas']['Window'];
 export type YesOrNo = components['schemas']['YesOrNo'];
 export type $defs = Record<string, never>;
 export interface operations {
@@ -2476,6 +2595,8 @@ export interface operations {
     listServices: {
         parameters: {
             query?: {
+                /** @description Only of this namespace. */
+                namespace?: string;
                 /** @description At most so many, 1 to 200. Default: 100. */
                 limit?: number;
                 /** @description `next` of the page before. */

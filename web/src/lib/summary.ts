@@ -1,4 +1,4 @@
-import type { Service } from '@/api/schema'
+import type { Deployment, Service } from '@/api/schema'
 
 /** Where a Service stands on the page of all. */
 export type Group = 'need' | 'updating' | 'rest'
@@ -21,4 +21,9 @@ export function version(run: { number?: number; inputs: Record<string, unknown> 
   const named = run.inputs['version'] ?? run.inputs['tag'] ?? run.inputs['release']
   if (typeof named === 'string' && named !== '') return named
   return run.number === undefined ? '' : `#${run.number}`
+}
+
+/** The run that changes its servers just now. A preview and a check change nothing, so nobody has to wait for them. */
+export function onIt(service: Pick<Service, 'active'>): Deployment | undefined {
+  return service.active?.mode === 'Apply' ? service.active : undefined
 }
