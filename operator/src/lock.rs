@@ -32,6 +32,12 @@ pub fn pod_ended(pod: &Pod) -> bool {
     matches!(phase, "Succeeded" | "Failed") && terminated
 }
 
+/// Nothing of this run is at work any more: its pod has ended; or its pod is gone, as with a drained node, and its final
+/// report had come before, which a runner sends once Ansible has ended. `pod`: the run's own, if it is there.
+pub fn run_ended(run: &Run, pod: Option<&Pod>) -> bool {
+    pod.map_or(run.result.is_some(), pod_ended)
+}
+
 /// The Job has counted a pod as ended: that outlives the pod itself.
 pub fn job_counted_end(job: &Job) -> bool {
     job.status.as_ref().is_some_and(|status| {
@@ -66,7 +72,7 @@ pub fn over(deployment: Option<&Deployment>, until: Option<Timestamp>, pods: &[P
     // Whoever has not claimed before the verdict never will: the claim needs a phase that is not terminal.
     let Some(run) = status.run_of_attempt() else { return Over::Yes };
     let pod = pods.iter().find(|pod| pod.uid().as_deref() == Some(&run.pod_uid));
-    if pod.is_some_and(pod_ended) {
+    if run_ended(run, pod) {
         return Over::Yes;
     }
     let end = certain_end(run);
@@ -114,6 +120,18 @@ mod tests {
         assert_eq!(over(Some(&run), None, &[pod("q", true)], before), Over::At(end));
         assert_eq!(over(Some(&run), None, &[pod("p", false)], before), Over::At(end));
         assert_eq!(over(Some(&run), None, &[], end), Over::Yes);
+    }
+
+    /// Whoever asks a pod to stop takes it away as soon as it has: then nobody may see its end.
+    #[test]
+    fn a_final_report_is_proof_once_its_pod_is_gone() {
+        let reported = deployment(&json!({"phase": "Failed", "run": {
+            "attempt": 1, "instance": "i", "podUid": "p", "seq": 9, "result": "{}",
+            "claimedAt": "2026-11-23T12:00:00Z", "deadline": "2026-11-23T12:30:00Z",
+        }}));
+        let now = "2026-11-23T12:01:00Z".parse().unwrap();
+        assert_eq!(over(Some(&reported), None, &[], now), Over::Yes);
+        assert!(matches!(over(Some(&reported), None, &[pod("p", false)], now), Over::At(_)));
     }
 
     #[test]

@@ -319,7 +319,7 @@ impl<'a> Pass<'a> {
         if !wanted {
             return false;
         }
-        if !self.pod().is_some_and(lock::pod_ended) {
+        if !self.run().is_some_and(|run| lock::run_ended(run, self.pod())) {
             // Its result is there; its end is news that wakes us.
             self.plan.look_again_in(Duration::from_secs(10));
             return self.pod().is_some();
@@ -655,7 +655,7 @@ impl<'a> Pass<'a> {
         let generation = self.deployment.metadata.generation.unwrap_or_default();
         let (new, sentence) = verdict::ended(new, verdict, generation, self.observed.now);
         let number = new.number.map(|number| format!("#{number} ")).unwrap_or_default();
-        let proven = self.run().is_none() || self.pod().is_some_and(lock::pod_ended);
+        let proven = self.run().is_none_or(|run| lock::run_ended(run, self.pod()));
         self.write(new);
         if proven {
             self.remove_finalizer();
@@ -673,8 +673,8 @@ impl<'a> Pass<'a> {
         let service = self.observed.service.as_ref().filter(|s| s.metadata.deletion_timestamp.is_none());
         let active = service.and_then(|s| s.status.as_ref()?.active.as_ref());
         let holds = active.filter(|active| Some(&active.uid) == self.deployment.uid().as_ref());
-        let ended = self.pod().is_some_and(lock::pod_ended);
-        if ended || self.run().is_none() || holds.is_none_or(|active| active.until.is_some()) {
+        let ended = self.run().is_none_or(|run| lock::run_ended(run, self.pod()));
+        if ended || holds.is_none_or(|active| active.until.is_some()) {
             self.remove_finalizer();
         } else if !self.deployment.finalizers().is_empty() {
             self.plan.look_again_in(Duration::from_secs(5));

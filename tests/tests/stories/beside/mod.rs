@@ -20,6 +20,7 @@ mod notifications;
 mod people;
 mod pipeline;
 mod pod_deleted;
+mod preempted;
 mod pruning;
 mod queue;
 mod rights_of_people;
