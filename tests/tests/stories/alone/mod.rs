@@ -2,6 +2,7 @@
 
 mod api_away;
 mod authority_damaged;
+mod disk_full;
 mod half_away;
 mod history_lost;
 mod kubelet_restarted;
