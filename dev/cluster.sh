@@ -32,6 +32,14 @@ remember_sysctl() {
   echo "$2" >"/proc/sys/$1"
 }
 
+# counts_disks: true where the kubelet finds the disk that its folder is on.
+counts_disks() {
+  case $(stat --file-system --format %T "$state") in
+  ext2/ext3 | xfs | btrfs | f2fs) echo true ;;
+  *) echo false ;;
+  esac
+}
+
 write_config() {
   mkdir -p "$config/cni" "$state"/{run,log,etcd,kubelet/plugins}
   chmod 700 "$state/etcd"

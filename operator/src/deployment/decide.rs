@@ -37,6 +37,9 @@ const DELETE_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
 /// After `Now`, the runner gets this long before its pod is deleted.
 const STOP_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
+/// A pod that was asked to stop has ended after that.
+const END_PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+
 /// How often Kubernetes is asked again where it said no.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -446,14 +449,18 @@ impl<'a> Pass<'a> {
     fn watch_pod(&mut self, cancel: Option<Cancel>) {
         let pod = self.pod();
         let claimed = self.run().is_some();
+        let fate = pod.map(fate::of);
         // The final report decides, and does not wait for the pod's end as the lock does.
         if let Some(verdict) = self.run().and_then(verdict::of_report) {
+            if self.was_only_asked_to_stop(&verdict, fate.as_ref()) {
+                return self.plan.look_again_in(Duration::from_secs(1));
+            }
+            let verdict = verdict.explained_by(fate.as_ref());
             if !self.tries_again(&verdict) {
                 self.end(verdict);
             }
             return;
         }
-        let fate = pod.map(fate::of);
         if let Some(Fate::Ended(end)) = &fate {
             let verdict = verdict::of(end, self.run(), cancel.is_some());
             if !self.tries_again(&verdict) {
@@ -472,6 +479,14 @@ impl<'a> Pass<'a> {
         } else {
             self.watch_preparation(pod, fate);
         }
+    }
+
+    /// All that the runner knows is that its pod was to stop. Why stands with the pod's end, and that is near.
+    fn was_only_asked_to_stop(&self, verdict: &Verdict, fate: Option<&Fate>) -> bool {
+        let since = verdict.at.unwrap_or(Timestamp::UNIX_EPOCH);
+        verdict.reason == Reason::RunnerLost
+            && fate.is_some_and(|fate| !matches!(fate, Fate::Ended(_)))
+            && self.observed.now.duration_since(since) < END_PATIENCE
     }
 
     fn watch_preparation(&mut self, pod: Option<&Pod>, fate: Option<Fate>) {

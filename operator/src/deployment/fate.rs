@@ -11,6 +11,8 @@ use crate::lock;
 /// A pod that finds no node for this long is reported as unschedulable.
 pub const UNSCHEDULABLE_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
+/// Kubernetes' word for a pod that the kubelet took away to save its node.
+pub const EVICTED: &str = "Evicted";
 /// The word for a pod whose node went away under it.
 pub const NODE_LOST: &str = "NodeLost";
 

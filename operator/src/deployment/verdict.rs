@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     conditions,
-    fate::{End, NODE_LOST},
+    fate::{EVICTED, End, Fate, NODE_LOST},
 };
 
 /// How a Deployment ends.
@@ -64,6 +64,24 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Where the runner only knows that its pod was to stop, Kubernetes may know why.
+    #[must_use]
+    pub fn explained_by(self, fate: Option<&Fate>) -> Self {
+        match fate {
+            Some(Fate::Ended(end)) if self.reason == Reason::RunnerLost && end.word == EVICTED => {
+                Self { reason: Reason::Evicted, message: evicted(end), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+fn evicted(end: &End) -> String {
+    let because = if end.detail.is_empty() { String::new() } else { format!(": {}", end.detail) };
+    format!("{}{because}", Reason::Evicted.meaning().trim_end_matches('.'))
+}
+
 /// The status of a Deployment that ends with this verdict, and the verdict in a sentence.
 pub fn ended(
     mut new: DeploymentStatus,
@@ -108,7 +126,7 @@ pub fn of(end: &End, run: Option<&Run>, asked_to_stop: bool) -> Verdict {
     match message {
         // Another process' word on this run counts for nothing.
         Some(message) if run.is_none_or(|run| run.instance == message.instance) => {
-            reported(message, run.is_some())
+            reported(message, run.is_some()).explained_by(Some(&Fate::Ended(end.clone())))
         }
         _ => silent(end, run.is_some(), asked_to_stop),
     }
@@ -173,7 +191,7 @@ fn silent(end: &End, claimed: bool, asked_to_stop: bool) -> Verdict {
     };
     let verdict = match end.word.as_str() {
         "OOMKilled" => Verdict::plain(Phase::Failed, Reason::OutOfMemory, ""),
-        "Evicted" => Verdict::plain(Phase::Failed, Reason::Evicted, said(Reason::Evicted.meaning().into())),
+        EVICTED => Verdict::plain(Phase::Failed, Reason::Evicted, evicted(end)),
         NODE_LOST => Verdict::plain(Phase::Failed, Reason::NodeLost, said(Reason::NodeLost.meaning().into())),
         "DeadlineExceeded" => Verdict::plain(Phase::Failed, Reason::Timeout, ""),
         _ if asked_to_stop => Verdict::plain(Phase::Cancelled, Reason::Cancelled, ""),
@@ -293,6 +311,26 @@ mod tests {
             let verdict = of(&end, Some(&run()), stop);
             assert_eq!((verdict.phase, verdict.reason), (phase, reason), "{word}");
         }
+    }
+
+    /// It had a second to say anything, and does not know why.
+    #[test]
+    fn kubernetes_says_why_a_pod_was_asked_to_stop() {
+        let asked = GOOD.replace(
+            "\"result\":\"Succeeded\"",
+            r#""result":"Failed","failure":{"reason":"RunnerLost","message":"the pod was asked to stop"}"#,
+        );
+        let evicted = End { word: EVICTED.into(), detail: "too much disk".into(), ..end(&asked) };
+        let verdict = of(&evicted, Some(&run()), false);
+        assert_eq!(verdict.reason, Reason::Evicted);
+        assert!(verdict.message.ends_with("to save its node: too much disk"), "{}", verdict.message);
+        let drained = of(&end(&asked), Some(&run()), false);
+        assert_eq!(
+            (drained.reason, drained.message.as_str()),
+            (Reason::RunnerLost, "the pod was asked to stop")
+        );
+        // What came of the run is said, whatever became of its pod after it.
+        assert_eq!(of(&End { message: GOOD.into(), ..evicted }, Some(&run()), false).phase, Phase::Succeeded);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crds::Phase;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, api::ListParams};
 use serde_json::json;
 use tests::{Outcome, Result, Story, deployment, ensure, expect, holds, manifest::Manifest, same, service};
 
@@ -199,6 +201,35 @@ async fn runner_failed() -> Outcome {
     Story::tell("runner-failed", async |story| {
         let volume = "runner: {volumes: [{name: own, mountPath: /etc/passwd, volume: {emptyDir: {}}}]}";
         fails(story, &service("blog").with(volume), "RunnerFailed", "/etc/passwd").await
+    })
+    .await
+}
+
+/// It writes more into a volume than that may hold, and the kubelet takes its pod away.
+#[tokio::test]
+async fn evicted() -> Outcome {
+    Story::tell("evicted", async |story| {
+        let nodes = Api::<Node>::all(story.client.clone()).list(&ListParams::default()).await?.items;
+        let disks_count = nodes.iter().filter_map(|node| node.status.as_ref()?.capacity.as_ref());
+        if !disks_count.into_iter().any(|capacity| capacity.contains_key("ephemeral-storage")) {
+            eprintln!("story evicted: not told, the kubelet does not look at how much pods write here");
+            return Ok(());
+        }
+        let volume =
+            "{name: small, mountPath: /small, readOnly: false, volume: {emptyDir: {sizeLimit: 2Mi}}}";
+        let fill = "head -c 20000000 /dev/zero > /small/much; sleep 300";
+        let blog = service("blog")
+            .tasks(&format!("[{{name: Fill, ansible.builtin.shell: '{fill}'}}]"))
+            .with(&format!("runner: {{volumes: [{volume}]}}"));
+        story.apply(&blog).await?;
+        story.apply(&deployment("run", "blog")).await?;
+        let run = story.ends("run").await?;
+        expect::ended(&run, Phase::Failed, "Evicted")?;
+        let failure = run.status.and_then(|status| status.failure).map(|failure| failure.message);
+        holds("failure.message", &failure.unwrap_or_default(), "exceeds the limit")?;
+        story.apply(&service("blog")).await?;
+        story.apply(&deployment("next", "blog")).await?;
+        expect::ended(&story.ends("next").await?, Phase::Succeeded, "Succeeded")
     })
     .await
 }
