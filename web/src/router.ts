@@ -8,6 +8,7 @@ export const router = createRouter({
     { path: '/', name: 'home', component: () => import('@/pages/HomePage.vue') },
     { path: '/services/:namespace/:name', name: 'service', component: () => import('@/pages/ServicePage.vue'), props: true },
     { path: '/services/:namespace/:name/back', name: 'goback', component: () => import('@/pages/GoBackPage.vue'), props: true },
+    { path: '/services/:namespace/:name/edit', name: 'edit', component: () => import('@/pages/EditPage.vue'), props: true },
     { path: '/approvals', name: 'approvals', component: () => import('@/pages/ApprovalsPage.vue') },
     { path: '/activity', name: 'activity', component: () => import('@/pages/ActivityPage.vue') },
     { path: '/deployments/:uid', name: 'deployment', component: () => import('@/pages/DeploymentPage.vue'), props: true },

@@ -52,6 +52,13 @@ export const PAGES: readonly { name: string; open: (page: Page) => Promise<void>
     },
   },
   {
+    name: 'edit',
+    open: async (page) => {
+      await page.goto('/services/fastdeploy-demo/blog/edit')
+      await expect(page.getByLabel('The service as YAML')).toHaveValue(/title: Company blog/)
+    },
+  },
+  {
     name: 'goback',
     open: async (page) => {
       await page.goto('/services/fastdeploy-demo/blog/back')

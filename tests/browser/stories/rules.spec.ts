@@ -86,3 +86,43 @@ test('a service says when it may be updated and what needs what, and the dialog 
     sample.remove()
   }
 })
+
+test('a service is edited as YAML: refused with the field, compared, saved, and nobody overwrites another', async ({ page }) => {
+  const sample = new Sample('Written')
+  sample.create('- ansible.builtin.debug: {msg: hello}')
+  try {
+    await signIn(page)
+    await page.goto(`/services/${sample.namespace}/sample`)
+    await page.getByText('Technical details').click()
+    await page.getByRole('link', { name: 'See and edit' }).click()
+    const yaml = page.getByLabel('The service as YAML')
+    await expect(yaml).toHaveValue(/title: Written/)
+    const before = await yaml.inputValue()
+    await accessible(page, 'a service as YAML')
+    await yaml.fill(before.replace('title: Written', 'title: Written\n  titel: wrong'))
+    await page.getByRole('button', { name: 'Check and show the difference' }).click()
+    await expect(page.getByRole('alert')).toContainText('titel')
+
+    await yaml.fill(before.replace('title: Written', 'title: Written anew'))
+    await page.getByRole('button', { name: 'Check and show the difference' }).click()
+    await expect(page.getByRole('deletion')).toContainText('title: Written')
+    await expect(page.getByRole('insertion')).toContainText('title: Written anew')
+    await accessible(page, 'the difference before it is saved')
+    await page.setViewportSize({ width: 320, height: 640 })
+    await fits(page)
+    await page.setViewportSize({ width: 1280, height: 800 })
+    // Somebody else is faster.
+    kubectl('--namespace', sample.namespace, 'patch', 'fsvc', 'sample', '--type', 'merge', '--patch', '{"spec": {"description": "by kubectl"}}')
+    await page.getByRole('button', { name: 'Save this' }).click()
+    await expect(page.getByRole('alert')).toContainText('Somebody else has changed it meanwhile.')
+    await page.getByRole('button', { name: 'Load theirs' }).click()
+    await expect(yaml).toHaveValue(/by kubectl/)
+    await yaml.fill((await yaml.inputValue()).replace('title: Written', 'title: Written anew'))
+    await page.getByRole('button', { name: 'Check and show the difference' }).click()
+    await page.getByRole('button', { name: 'Save this' }).click()
+    await expect(page.getByText('Saved.')).toBeVisible()
+    expect(JSON.parse(kubectl('--namespace', sample.namespace, 'get', 'fsvc', 'sample', '--output', 'jsonpath={.spec}'))).toMatchObject({ title: 'Written anew', description: 'by kubectl' })
+  } finally {
+    sample.remove()
+  }
+})

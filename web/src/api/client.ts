@@ -1,5 +1,5 @@
 import type {
-  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, Start, StopHow, YesOrNo,
+  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, FieldError, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, Start, StopHow, YesOrNo,
 } from './schema'
 
 /** The server said no, or did not answer: `status` 0. */
@@ -9,6 +9,8 @@ export class Refused extends Error {
     readonly reason: string,
     detail: string,
     readonly field?: string,
+    /** Everything that is wrong, field by field. */
+    readonly errors: readonly FieldError[] = [],
   ) {
     super(detail)
   }
@@ -27,12 +29,18 @@ export function useTokens(from: Tokens): void {
   tokens = from
 }
 
-async function send(method: string, path: string, options: { token?: string; body?: unknown; key?: string }): Promise<Response> {
+/** What goes with a request: JSON, or a manifest with the ETag of what was read. */
+interface Sent { body?: unknown; key?: string; yaml?: string; etag?: string }
+
+async function send(method: string, path: string, options: Sent & { token?: string }): Promise<Response> {
   const headers = new Headers()
   if (options.token !== undefined) headers.set('authorization', `Bearer ${options.token}`)
   if (options.body !== undefined) headers.set('content-type', 'application/json')
   if (options.key !== undefined) headers.set('idempotency-key', options.key)
+  if (options.yaml !== undefined) headers.set('content-type', 'application/yaml')
+  if (options.etag !== undefined) headers.set('if-match', options.etag)
   const init: RequestInit = { method, headers }
+  if (options.yaml !== undefined) init.body = options.yaml
   if (options.body !== undefined) init.body = JSON.stringify(options.body)
   let response: Response
   try {
@@ -42,11 +50,11 @@ async function send(method: string, path: string, options: { token?: string; bod
   }
   if (response.ok) return response
   const problem: Partial<Problem> = await response.json().catch(() => ({}))
-  throw new Refused(response.status, problem.reason ?? 'Unknown', problem.detail ?? '', problem.field)
+  throw new Refused(response.status, problem.reason ?? 'Unknown', problem.detail ?? '', problem.field, problem.errors ?? [])
 }
 
 /** An answer to somebody who is signed in. */
-async function answered(method: string, path: string, options: { body?: unknown; key?: string } = {}): Promise<Response> {
+async function answered(method: string, path: string, options: Sent = {}): Promise<Response> {
   if (!tokens) throw new Refused(401, 'SignedOut', '')
   const token = await tokens.current()
   try {
@@ -82,6 +90,14 @@ export interface FindRuns { namespace?: string; service?: string; phase?: string
 /** Which lines of the activity. */
 export interface FindActivity { what?: string; who?: string; namespace?: string; limit?: number; before?: number }
 
+/** A Service as it is written, and what a change of it has to name. */
+export interface Manifest { text: string; etag: string }
+
+async function manifest(answer: Promise<Response>): Promise<Manifest> {
+  const response = await answer
+  return { text: await response.text(), etag: response.headers.get('etag') ?? '' }
+}
+
 /** The API, as the page uses it. */
 export const api = {
   signIn: async (name: string, password: string): Promise<Session> =>
@@ -92,6 +108,10 @@ export const api = {
     asked('GET', `/services?limit=200${after === undefined ? '' : `&after=${part(after)}`}`),
   /** Of one namespace; at most 200. */
   servicesOf: (namespace: string): Promise<ServicePage> => asked('GET', `/services?limit=200&namespace=${part(namespace)}`),
+  manifest: (namespace: string, name: string): Promise<Manifest> => manifest(answered('GET', `/services/${part(namespace)}/${part(name)}/manifest`)),
+  /** With `dry` it is checked only; the answer is the manifest as it is, or would be. */
+  changeManifest: (namespace: string, name: string, yaml: string, etag: string, dry: boolean): Promise<Manifest> =>
+    manifest(answered('PUT', `/services/${part(namespace)}/${part(name)}/manifest${dry ? '?dryRun=All' : ''}`, { yaml, etag })),
   service: (namespace: string, name: string): Promise<ServiceAnswer> =>
     asked('GET', `/services/${part(namespace)}/${part(name)}`),
   deployments: (namespace: string, name: string, after?: string, limit = 20): Promise<DeploymentPage> =>
