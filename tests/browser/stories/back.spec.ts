@@ -71,7 +71,7 @@ test('an update that needs a yes waits for it: one sees what it would do, and ag
       await card.getByRole('button', { name: answer }).click()
       await expect(page.getByRole('heading', { level: 1 })).toHaveText(answer === 'Agree' ? 'admin updated Careful to v1' : /could not be updated|was stopped/, { timeout: 60_000 })
     }
-    await expect(page.getByText('Refused by')).toBeVisible()
+    await expect(page.getByText('Refused by', { exact: true })).toBeVisible()
 
     // All of it stands in the activity, in sentences.
     await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Activity' }).click()
