@@ -21,6 +21,9 @@ pub struct Config {
     /// Where history, output and accounts are.
     #[command(flatten)]
     pub database: Database,
+    /// How long things are kept.
+    #[command(flatten)]
+    pub retention: Retention,
     /// How it logs.
     #[command(flatten)]
     pub log: Log,
@@ -90,6 +93,20 @@ pub struct Database {
     pub host: Option<String>,
 }
 
+/// How long what only PostgreSQL has is kept, in days. What is older goes as a whole partition.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Retention {
+    /// What runs printed.
+    #[arg(id = "keep-output", long, env = "FASTDEPLOY_KEEP_OUTPUT_DAYS", default_value_t = 90, value_parser = clap::value_parser!(i64).range(7..=36_500))]
+    pub output: i64,
+    /// Results of runs, step by step and server by server.
+    #[arg(id = "keep-results", long, env = "FASTDEPLOY_KEEP_RESULTS_DAYS", default_value_t = 365, value_parser = clap::value_parser!(i64).range(7..=36_500))]
+    pub results: i64,
+    /// The audit log; whole months.
+    #[arg(id = "keep-activity", long, env = "FASTDEPLOY_KEEP_ACTIVITY_DAYS", default_value_t = 730, value_parser = clap::value_parser!(i64).range(31..=36_500))]
+    pub activity: i64,
+}
+
 /// Log lines, on standard output.
 #[derive(Args, Clone, Debug)]
 pub struct Log {
@@ -150,6 +167,9 @@ mod tests {
             "FASTDEPLOY_NAMESPACE",
             "FASTDEPLOY_DATABASE_URL",
             "FASTDEPLOY_DATABASE_HOST",
+            "FASTDEPLOY_KEEP_OUTPUT_DAYS",
+            "FASTDEPLOY_KEEP_RESULTS_DAYS",
+            "FASTDEPLOY_KEEP_ACTIVITY_DAYS",
             "FASTDEPLOY_LOG_FORMAT",
             "RUST_LOG",
         ] {

@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use store::PgPool;
+use store::{PgPool, retention};
 
+use crate::config::Retention;
 use crate::health::Health;
 use crate::names;
 use crate::people::first_admin::{self, FirstAdmin};
@@ -28,6 +30,8 @@ const CHANGES: SignedDuration = SignedDuration::from_hours(24);
 const EVENTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long it is known what was told to whom.
 const DELIVERIES: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Between two looks for what is too old.
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 const USER: &str = "fastdeploy";
 const NAME: &str = "fastdeploy";
 
@@ -67,14 +71,26 @@ pub async fn keep_current(
     first_admin: FirstAdmin,
     health: Health,
     clock: fn() -> Timestamp,
+    kept: Retention,
 ) {
     let mut last = None;
+    let mut looked = None;
     loop {
         let now = clock();
         let done = async {
             let words = |error: store::sqlx::Error| error.to_string();
             store::migrate(&pool).await.map_err(|error| error.to_string())?;
-            store::partitions::ahead(&pool, now.to_zoned(TimeZone::UTC).date()).await.map_err(words)?;
+            let today = now.to_zoned(TimeZone::UTC).date();
+            store::partitions::ahead(&pool, today).await.map_err(words)?;
+            // Partitions are of days: a look in an hour is often enough.
+            if looked.is_none_or(|at| now > at + RETENTION) {
+                let gone = retention::keep(&pool, today, before(today, kept)).await.map_err(words)?;
+                if !gone.is_empty() {
+                    let names = gone.join(", ");
+                    tracing::info!(partitions = names, "dropped what is older than it is kept: {names}");
+                }
+                looked = Some(now);
+            }
             store::changes::prune(&pool, now - CHANGES).await.map_err(words)?;
             store::outbox::prune(&pool, now - EVENTS).await.map_err(words)?;
             store::deliveries::prune(&pool, now - DELIVERIES).await.map_err(words)?;
@@ -92,6 +108,16 @@ pub async fn keep_current(
             last = Some(done);
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Until when what is older goes.
+fn before(today: Date, kept: Retention) -> retention::Before {
+    let days = |days: i64| today.checked_sub(Span::new().days(days)).unwrap_or(Date::MIN);
+    retention::Before {
+        results: days(kept.results),
+        output: days(kept.output),
+        activity: days(kept.activity),
     }
 }
 

@@ -5,10 +5,12 @@
 
 pub mod access;
 pub mod api;
+pub mod audit;
 pub mod claim;
 pub mod config;
 pub mod database;
 pub mod health;
+pub mod hooks;
 pub mod identity;
 pub mod limits;
 pub mod live;

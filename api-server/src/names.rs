@@ -27,6 +27,9 @@ pub const DATABASE_PASSWORD: &str = "password";
 /// Key in [`DATABASE`].
 pub const DATABASE_URL: &str = "url";
 
+/// Secret with what Git servers sign their webhooks with: each of its keys is one that counts.
+pub const WEBHOOKS: &str = "fastdeploy-webhooks";
+
 /// Secret with the first administrator of the dashboard.
 pub const FIRST_ADMIN: &str = "fastdeploy-first-admin";
 /// Key in [`FIRST_ADMIN`].

@@ -7,16 +7,19 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 
 use crate::api::problem::Problem;
 use crate::api::{
-    self, activity, compare, decisions, deployments, form, manifest, openapi, output, services, start, wait,
+    self, activity, compare, decisions, deployments, docs, form, manifest, openapi, output, services, start,
+    wait,
 };
+use crate::audit;
 use crate::claim::cluster::Cluster;
 use crate::claim::{self, App, answer::Refusal};
+use crate::hooks;
 use crate::limits;
 use crate::live::socket;
 use crate::people::{account, deliveries, roles, session, tokens, users};
@@ -85,6 +88,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/deployments/{uid}/output", get(output::read))
         .route("/deployments/{uid}/output/search", get(output::search))
         .route("/deployments/{uid}/output/download", get(output::download))
+        .route("/hooks", post(hooks::hear).layer(DefaultBodyLimit::max(hooks::MAX_DELIVERY)))
         .route("/activity", get(activity::list))
         .route("/activity/csv", get(activity::csv))
         .route("/activity/jsonl", get(activity::jsonl))
@@ -99,9 +103,14 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         })
         .layer(DefaultBodyLimit::max(api::MAX_BODY))
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn(in_time));
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(app.clone(), audit::noted));
     let api = Router::new().route("/ws", get(socket::open)).merge(rest).with_state(app);
-    let routes = Router::new().nest("/api/v1", api);
+    let routes = Router::new()
+        .nest("/api/v1", api)
+        .route("/docs", get(|| async { Redirect::permanent("/docs/api") }))
+        .route("/docs/api", get(docs::show))
+        .route("/docs/api.css", get(docs::style));
     let routes = match page {
         Some(folder) => routes.fallback_service(web::router(folder)),
         None => routes,

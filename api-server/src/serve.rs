@@ -18,6 +18,7 @@ use crate::claim::cluster::Kubernetes;
 use crate::config::Config;
 use crate::database;
 use crate::health::{self, Health};
+use crate::hooks;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::people::bindings;
@@ -67,6 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     people.people.proxies = config.people.proxies;
     people.people.roles = Some(bindings::Kubernetes::through(client.clone()));
     tokio::spawn(stored::keep_key(client.clone(), config.namespace.clone(), signing_key.clone()));
+    tokio::spawn(hooks::keep_secrets(client.clone(), config.namespace.clone(), people.people.hooks.clone()));
     tokio::spawn(roles::watch(client.clone(), people.access.clone()));
     tokio::spawn(people.hub.clone().run());
     let hub = people.hub.clone();
@@ -79,6 +81,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
                 first_admin,
                 health.clone(),
                 CLOCK,
+                config.retention,
             ));
             Statuses::start(Arc::new(cluster.clone()), pool.clone(), CLOCK)
         }

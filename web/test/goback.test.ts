@@ -92,7 +92,7 @@ test('only the servers that failed are done again, without a question; a preview
 })
 
 test('the activity speaks in sentences, also of what a later server tells', () => {
-  const line: Activity = { id: 1, at: '2026-11-24T08:00:00Z', what: 'deployment.requested', who: 'fastdeploy:anna', namespace: 'team', service: 'blog', subject: 'blog-1', address: '', data: JSON.parse('{"uid": "d1", "number": 7, "note": "New <b>prices</b>"}') }
+  const line: Activity = { id: 1, at: '2026-11-24T08:00:00Z', what: 'deployment.requested', who: 'fastdeploy:anna', namespace: 'team', service: 'blog', subject: 'blog-1', address: '', kind: 'event', agent: '', requestId: '', data: JSON.parse('{"uid": "d1", "number": 7, "note": "New <b>prices</b>"}') }
   const say = (change: Partial<Activity>) => mount(ActivityRow, { props: { line: { ...line, ...change }, now: Date.parse(line.at) }, global }).find('.say').text()
   expect(say({})).toBe('anna asked for #7 of blog“New <b>prices</b>” · team')
   expect(say({ who: '' })).toMatch(/^#7 of blog was asked for/)

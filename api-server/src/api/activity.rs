@@ -26,6 +26,10 @@ const MAX_EXPORT: i64 = 50_000;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
+    /// event (default): what happened; request: what was asked of the API, with its status; any: both.
+    #[serde(default)]
+    #[param(inline)]
+    kind: Kind,
     /// Only this event (docs/events.md), or what begins so: `user.`.
     what: Option<String>,
     /// Only what this person did.
@@ -46,6 +50,19 @@ pub struct Which {
     before: Option<i64>,
 }
 
+/// What kind of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// What happened, whoever did it and by whatever way.
+    #[default]
+    Event,
+    /// What was asked of the API: each write, each look at output.
+    Request,
+    /// Both.
+    Any,
+}
+
 /// A part of the log, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ActivityPage {
@@ -64,7 +81,9 @@ pub struct Activity {
     pub id: i64,
     /// When it happened, as far as is known.
     pub at: Timestamp,
-    /// What: a word of docs/events.md.
+    /// `event`: it happened; `request`: it was asked of the API.
+    pub kind: String,
+    /// What: a word of docs/events.md; of a request its operation in openapi.json.
     pub what: String,
     /// Who; empty where that is not known: somebody with kubectl, or nobody.
     pub who: String,
@@ -76,6 +95,15 @@ pub struct Activity {
     pub subject: String,
     /// From where it was done, as far as is known.
     pub address: String,
+    /// With which program; of requests.
+    pub agent: String,
+    /// The number of the request.
+    #[serde(rename = "requestId")]
+    pub request_id: String,
+    /// With which status it was answered; of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub status: Option<i32>,
     /// What is told with it.
     #[schema(value_type = Object)]
     pub data: Value,
@@ -83,8 +111,36 @@ pub struct Activity {
 
 impl From<Entry> for Activity {
     fn from(entry: Entry) -> Self {
-        let Entry { id, at, what, actor, address, namespace, service, subject, data, .. } = entry;
-        Self { id, at, what, who: actor, namespace, service, subject, address, data }
+        let Entry {
+            id,
+            at,
+            kind,
+            what,
+            actor,
+            address,
+            agent,
+            request_id,
+            namespace,
+            service,
+            subject,
+            status,
+            data,
+        } = entry;
+        Self {
+            id,
+            at,
+            kind,
+            what,
+            who: actor,
+            namespace,
+            service,
+            subject,
+            address,
+            agent,
+            request_id,
+            status,
+            data,
+        }
     }
 }
 
@@ -114,11 +170,42 @@ pub async fn csv(
 ) -> Result<Response, Problem> {
     let limit = bounded("limit", which.limit, 10_000, MAX_EXPORT)?;
     let items = read(&app, &who, which, limit).await?;
-    let mut text = "id,at,what,who,namespace,service,subject,address,data\n".to_owned();
-    for Activity { id, at, what, who, namespace, service, subject, address, data } in items {
+    let mut text =
+        "id,at,what,who,namespace,service,subject,address,data,kind,agent,requestId,status\n".to_owned();
+    for line in items {
+        let Activity {
+            id,
+            at,
+            kind,
+            what,
+            who,
+            namespace,
+            service,
+            subject,
+            address,
+            agent,
+            request_id,
+            status,
+            data,
+        } = line;
         let (id, at, data) = (id.to_string(), at.to_string(), data.to_string());
-        let row =
-            [&id, &at, &what, &who, &namespace, &service, &subject, &address, &data].map(|text| cell(text));
+        let status = status.map(|status| status.to_string()).unwrap_or_default();
+        let row = [
+            &id,
+            &at,
+            &what,
+            &who,
+            &namespace,
+            &service,
+            &subject,
+            &address,
+            &data,
+            &kind,
+            &agent,
+            &request_id,
+            &status,
+        ]
+        .map(|text| cell(text));
         text.push_str(&row.join(","));
         text.push('\n');
     }
@@ -143,7 +230,11 @@ pub async fn jsonl(
 async fn read(app: &App, who: &Person, which: Which, limit: i64) -> Result<Vec<Activity>, Problem> {
     let plain = |text: Option<String>| text.map(without_nul).transpose();
     let filter = Filter {
-        kind: Some("event".to_owned()),
+        kind: match which.kind {
+            Kind::Event => Some("event".to_owned()),
+            Kind::Request => Some("request".to_owned()),
+            Kind::Any => None,
+        },
         what: plain(which.what)?,
         actor: plain(which.who)?,
         namespace: plain(which.namespace)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
 use crds::deployment::{Approval, Cancel, Deployment};
-use crds::names::{API_SERVER, GROUP};
+use crds::names::{ANNOTATION_REQUESTED_AT, API_SERVER, GROUP};
 use crds::service::Service;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -55,6 +55,13 @@ pub trait Cluster: Send + Sync + 'static {
         write: Write<'a>,
         dry: bool,
     ) -> BoxFuture<'a, Answer<Wrote>>;
+    /// Asks the operator to look at a Service's source now. false: the Service is there no longer.
+    fn announce<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        token: &'a str,
+    ) -> BoxFuture<'a, Answer<bool>>;
 }
 
 /// What is to become of a Service's object.
@@ -364,6 +371,23 @@ impl Cluster for Kubernetes {
                     Ok(Wrote::Refused(Refusal::of_manifest(&status)))
                 }
                 Err(source) => Err(Unavailable { what: "write the Service", source }),
+            }
+        })
+    }
+
+    fn announce<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        token: &'a str,
+    ) -> BoxFuture<'a, Answer<bool>> {
+        Box::pin(async move {
+            let patch = json!({"metadata": {"annotations": {ANNOTATION_REQUESTED_AT: token}}});
+            let params = PatchParams { field_manager: Some(API_SERVER.to_owned()), ..PatchParams::default() };
+            match self.api::<Service>(namespace).patch(name, &params, &Patch::Merge(patch)).await {
+                Ok(_) => Ok(true),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+                Err(source) => Err(Unavailable { what: "ask for a look at the source", source }),
             }
         })
     }

@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub asked: usize,
     /// Somebody else writes first.
     pub busy: usize,
+    /// Looks at sources that were asked for.
+    pub announced: Vec<String>,
     pub away: bool,
 }
 
@@ -193,6 +195,18 @@ impl Cluster for Fake {
                 world.services.insert(name.to_owned(), service);
             }
             Wrote::Done(made)
+        })
+    }
+
+    fn announce<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        token: &'a str,
+    ) -> BoxFuture<'a, Answer<bool>> {
+        self.answer(|world| {
+            world.announced.push(format!("{namespace}/{name} {token}"));
+            world.services.contains_key(name)
         })
     }
 }

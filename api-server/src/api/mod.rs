@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod compare;
 pub mod decisions;
 pub mod deployments;
+pub mod docs;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod form;

@@ -1,11 +1,17 @@
 //! The contract, generated: `openapi.json` beside this crate is this, and the page's types come from it.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::http::Method;
+use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
     activity, compare, decisions, deployments, form, manifest, output, problem, services, start, wait,
 };
+use crate::hooks;
 use crate::people::{account, deliveries, roles, session, tokens, users};
 
 #[derive(OpenApi)]
@@ -23,7 +29,7 @@ use crate::people::{account, deliveries, roles, session, tokens, users};
         manifest::create, manifest::read, manifest::change, manifest::delete,
         deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
         start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,
-        output::search, output::download, activity::list, activity::csv, activity::jsonl,
+        output::search, output::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
     ),
     components(schemas(problem::Problem)),
     modifiers(&Bearer),
@@ -39,6 +45,23 @@ impl utoipa::Modify for Bearer {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }
+}
+
+/// The operation of a method and a path, in words of the contract.
+pub fn operation(method: &Method, path: &str) -> Option<&'static str> {
+    static KNOWN: LazyLock<HashMap<(String, String), String>> = LazyLock::new(|| {
+        let contract: Value = serde_json::from_str(&json()).unwrap_or_default();
+        let paths = contract["paths"].as_object().into_iter().flatten();
+        let all = paths.flat_map(|(path, methods)| {
+            let methods = methods.as_object().into_iter().flatten();
+            methods.filter_map(move |(method, operation)| {
+                let id = operation["operationId"].as_str()?;
+                Some(((method.to_uppercase(), path.clone()), id.to_owned()))
+            })
+        });
+        all.collect()
+    });
+    KNOWN.get(&(method.as_str().to_owned(), path.to_owned())).map(String::as_str)
 }
 
 /// As JSON, for people to read.

@@ -8,6 +8,38 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::audit;
+
+/// Every reason with its status and its meaning; `/docs/api` and docs/api.md have the same.
+pub const KINDS: &[(&str, u16, &str)] = &[
+    ("BadRequest", 400, "the request is not as openapi.json says"),
+    ("SignedOut", 401, "no token, or one that has ended"),
+    ("WrongPassword", 401, "name or password are wrong; 403: it is not your own password until now"),
+    ("BadSignature", 401, "a webhook is not signed with a secret of this installation, or too old"),
+    ("Forbidden", 403, "it takes a verb that you do not have"),
+    ("NotFound", 404, "there is none, or you may not see it"),
+    ("MethodNotAllowed", 405, "this address takes other methods; the header `allow` names them"),
+    ("Suspended", 409, "the Service is paused"),
+    ("Exists", 409, "there is a Service of that name"),
+    ("LastAdmin", 409, "nobody could administer any more"),
+    ("NameTaken", 409, "names of accounts are never given twice"),
+    ("NoPassword", 409, "the account's password is kept by its organisation"),
+    ("NotOurs", 409, "the role was given with kubectl or from a repository"),
+    ("TooManyTokens", 409, "revoke those that nobody uses"),
+    ("Ended", 409, "the run has ended"),
+    ("NotAwaited", 409, "the run does not wait for anybody to agree"),
+    ("OtherDigest", 409, "the run would do something else than you looked at"),
+    ("KeyUsed", 409, "this Idempotency-Key was used for another request"),
+    ("Changed", 412, "somebody has changed it since you have read it: read it again"),
+    ("TooLarge", 413, "the body is larger than 256 kB, a manifest than 1 MB"),
+    ("UnsupportedMediaType", 415, "send `content-type: application/json`"),
+    ("InvalidInput", 422, "understood, but it cannot be carried out; see `errors`"),
+    ("Refused", 422, "Kubernetes says no: a rule of the custom resource, an admission policy, a quota"),
+    ("IfMatchMissing", 428, "send the ETag of what you have read in `If-Match`"),
+    ("TooManyTries", 429, "wait for `Retry-After` seconds"),
+    ("Unavailable", 503, "the database or Kubernetes does not answer; runs go on"),
+];
+
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -15,6 +47,24 @@ pub struct FieldError {
     pub field: String,
     /// A sentence that says what to write instead.
     pub message: String,
+}
+
+/// The number of the request that is being answered. It is found out when the answer is written, so that an error
+/// on its way through the functions is no larger for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfThisRequest;
+
+impl OfThisRequest {
+    #[allow(clippy::trivially_copy_pass_by_ref, clippy::unused_self, reason = "serde hands out references")]
+    fn is_none(&self) -> bool {
+        audit::request_id().is_none()
+    }
+}
+
+impl Serialize for OfThisRequest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        audit::request_id().serialize(serializer)
+    }
 }
 
 /// Why a request was not carried out. Nothing was changed.
@@ -44,6 +94,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false, value_type = Vec<FieldError>)]
     pub errors: Box<[FieldError]>,
+    /// The number of the request, to ask about it: it stands in the log and in the audit log, too.
+    #[serde(rename = "requestId", skip_serializing_if = "OfThisRequest::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub request_id: OfThisRequest,
     /// Seconds after which to try again.
     #[serde(skip)]
     retry_after: Option<u16>,
@@ -77,6 +131,7 @@ impl Problem {
             reason,
             field: None,
             errors: Box::default(),
+            request_id: OfThisRequest,
             retry_after: None,
             cause: None,
         }
@@ -169,9 +224,16 @@ impl From<crate::claim::cluster::Unavailable> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        audit::refused(self.reason);
         if let Some(cause) = &self.cause {
             let (status, reason) = (self.status.as_u16(), self.reason);
-            tracing::warn!(http.status = status, error = cause, "answered {status} {reason}: {cause}");
+            let id = audit::request_id().unwrap_or_default();
+            tracing::warn!(
+                http.status = status,
+                request.id = id,
+                error = cause,
+                "answered {status} {reason}: {cause}"
+            );
         }
         let (status, retry_after) = (self.status, self.retry_after);
         let mut response = (status, Json(self)).into_response();
@@ -184,5 +246,46 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+
+    /// All of our source.
+    fn source(folder: &std::path::Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                source(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                *found += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_that_is_given_is_in_the_docs_and_the_other_way_round() {
+        let docs = include_str!("../../../docs/api.md");
+        for (reason, status, meaning) in KINDS {
+            let row = format!("| `{reason}` | {status} | {meaning} |");
+            assert!(docs.contains(&row), "docs/api.md has not: {row}");
+        }
+        let mut code = String::new();
+        source(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut code);
+        for way in ["Problem::new(", "Problem::conflict("] {
+            for call in code.split(way).skip(1) {
+                let call: String = call.chars().take(160).collect();
+                let words = call.split('"').skip(1).step_by(2);
+                let is_reason = |word: &&str| {
+                    word.len() > 3
+                        && word.starts_with(|c: char| c.is_ascii_uppercase())
+                        && word.bytes().all(|b| b.is_ascii_alphabetic())
+                };
+                let Some(reason) = words.take(1).find(is_reason) else { continue };
+                assert!(KINDS.iter().any(|(known, ..)| *known == reason), "KINDS has no {reason}");
+            }
+        }
     }
 }

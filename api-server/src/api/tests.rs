@@ -1,5 +1,6 @@
 //! Through the router, on a real PostgreSQL, as the people who ask.
 
+mod audited;
 mod deploying;
 mod manifests;
 mod matrix;

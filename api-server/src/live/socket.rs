@@ -22,6 +22,7 @@ use super::message::{FromServer, ToServer};
 use super::runs::{self, Cursor, Place, What};
 use crate::api::problem::Problem;
 use crate::api::{App, deployments, services};
+use crate::audit;
 use crate::people::Person;
 
 /// Sockets of this process.
@@ -319,6 +320,7 @@ async fn topic_of(
     match (of, run) {
         (of @ Of::Deployment { uid, .. }, Some(What::Output)) => {
             let Some(after) = place(after) else { return Ok(Ended::Reset) };
+            audit::output_followed(app, &who.name, uid).await;
             out.send(subscribed).await;
             runs::follow(hub, pool, (access, who, &of), (topic, uid, What::Output), after, out).await
         }

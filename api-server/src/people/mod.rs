@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::access::Subject;
 use crate::api::App;
 use crate::api::problem::Problem;
+use crate::audit;
 use crate::claim::request::bearer;
 use crate::identity::token::{self, ServiceClaims, UserClaims};
 
@@ -138,6 +139,8 @@ impl FromRequestParts<App> for Person {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let token = bearer(&parts.headers).map_err(|_| Problem::signed_out())?;
-        Self::of_token(app, token).await?.ok_or_else(Problem::signed_out)
+        let person = Self::of_token(app, token).await?.ok_or_else(Problem::signed_out)?;
+        audit::by(&person.name);
+        Ok(person)
     }
 }

@@ -7,6 +7,7 @@ use store::PgPool;
 use super::bindings::Bindings;
 use super::standing::Standing;
 use crate::api::problem::Problem;
+use crate::hooks::Hooks;
 
 /// What people's handlers need.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct Shared {
     pub standing: Standing,
     /// Proxies before us that write `X-Forwarded-For`.
     pub proxies: usize,
+    /// What Git servers tell.
+    pub hooks: Hooks,
     /// Who has which role.
     pub roles: Option<Arc<dyn Bindings>>,
 }
@@ -22,7 +25,7 @@ pub struct Shared {
 impl Shared {
     /// Without what belongs to an installation only.
     pub fn new(pool: Option<PgPool>) -> Self {
-        Self { standing: Standing::new(pool), proxies: 0, roles: None }
+        Self { standing: Standing::new(pool), proxies: 0, hooks: Hooks::default(), roles: None }
     }
 
     /// Who has which role.

@@ -259,6 +259,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A Git server says that something was pushed: GitHub, GitLab, Gitea and Forgejo as they do, others with Standard
+         *     Webhooks (https://www.standardwebhooks.com) and `{"repository": "https://…"}`. It is signed with the secret of the installation.
+         */
+        post: operations["hook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/roles": {
         parameters: {
             query?: never;
@@ -601,6 +621,8 @@ export interface components {
         Activity: {
             /** @description From where it was done, as far as is known. */
             address: string;
+            /** @description With which program; of requests. */
+            agent: string;
             /**
              * Format: date-time
              * @description When it happened, as far as is known.
@@ -613,13 +635,22 @@ export interface components {
              * @description Its number.
              */
             id: number;
+            /** @description `event`: it happened; `request`: it was asked of the API. */
+            kind: string;
             /** @description Where; empty: it is about no namespace. */
             namespace: string;
+            /** @description The number of the request. */
+            requestId: string;
             /** @description Which Service; may be empty. */
             service: string;
+            /**
+             * Format: int32
+             * @description With which status it was answered; of requests.
+             */
+            status?: number;
             /** @description What or whom it is about. */
             subject: string;
-            /** @description What: a word of docs/events.md. */
+            /** @description What: a word of docs/events.md; of a request its operation in openapi.json. */
             what: string;
             /** @description Who; empty where that is not known: somebody with kubectl, or nobody. */
             who: string;
@@ -1044,6 +1075,13 @@ export interface components {
             /** @description The password, if it was made here. */
             password?: string;
         };
+        /** @description What follows from a delivery. */
+        Heard: {
+            /** @description The same was delivered before: nothing follows. */
+            again: boolean;
+            /** @description Services that are built from what was pushed. */
+            services: number;
+        };
         /**
          * @description How a step went on a server.
          * @enum {string}
@@ -1266,6 +1304,8 @@ export interface components {
             field?: string;
             /** @description For programs: one CamelCase word. */
             reason: string;
+            /** @description The number of the request, to ask about it: it stands in the log and in the audit log, too. */
+            requestId?: string;
             /**
              * Format: int32
              * @description HTTP status.
@@ -1873,6 +1913,7 @@ export type Found = components['schemas']['Found'];
 export type FoundLine = components['schemas']['FoundLine'];
 export type GitRef = components['schemas']['GitRef'];
 export type Handover = components['schemas']['Handover'];
+export type Heard = components['schemas']['Heard'];
 export type HostOutcome = components['schemas']['HostOutcome'];
 export type Hosts = components['schemas']['Hosts'];
 export type Input = components['schemas']['Input'];
@@ -2000,6 +2041,8 @@ export interface operations {
     listActivity: {
         parameters: {
             query?: {
+                /** @description event (default): what happened; request: what was asked of the API, with its status; any: both. */
+                kind?: "event" | "request" | "any";
                 /** @description Only this event (docs/events.md), or what begins so: `user.`. */
                 what?: string;
                 /** @description Only what this person did. */
@@ -2046,6 +2089,8 @@ export interface operations {
     exportActivityCsv: {
         parameters: {
             query?: {
+                /** @description event (default): what happened; request: what was asked of the API, with its status; any: both. */
+                kind?: "event" | "request" | "any";
                 /** @description Only this event (docs/events.md), or what begins so: `user.`. */
                 what?: string;
                 /** @description Only what this person did. */
@@ -2092,6 +2137,8 @@ export interface operations {
     exportActivityJsonLines: {
         parameters: {
             query?: {
+                /** @description event (default): what happened; request: what was asked of the API, with its status; any: both. */
+                kind?: "event" | "request" | "any";
                 /** @description Only this event (docs/events.md), or what begins so: `user.`. */
                 what?: string;
                 /** @description Only what this person did. */
@@ -2481,6 +2528,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Heard"];
                 };
             };
             default: {

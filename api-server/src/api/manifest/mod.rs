@@ -19,6 +19,7 @@ use super::cluster::{Write, Wrote};
 use super::problem::{FieldError, Problem};
 use super::services::visible;
 use super::{App, Path, Query};
+use crate::audit;
 use crate::people::Person;
 
 /// Writes that are tried again because the operator has written its status in between.
@@ -77,6 +78,7 @@ pub async fn create(
     Manifest(sent): Manifest,
 ) -> Result<Response, Problem> {
     let (namespace, name) = shape::place(&sent).map_err(wrong)?;
+    audit::about(&namespace, &name, &name);
     app.access.must(&who, "create", "services", (&namespace, &name)).await?;
     let wanted = shape::wanted(&sent, (&namespace, &name)).map_err(wrong)?;
     let dry = dry_run.is_some();

@@ -12,6 +12,7 @@ mod expected;
 mod failing_playbook;
 mod git;
 mod git_proxy;
+mod hooks;
 mod inputs;
 mod manifests;
 mod no_host_matches;
