@@ -36,6 +36,17 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// For one such try.
 const TRY: Duration = Duration::from_secs(20);
+/// For a word of the Kubernetes API on an open connection. One that has gone dead says nothing for ever; one that
+/// lives sends bookmarks of its watches each minute.
+const SILENCE: Duration = Duration::from_secs(75);
+
+async fn kubernetes() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await?;
+    config.read_timeout = Some(SILENCE);
+    // An idle connection from the pool does not begin with part of that time gone.
+    config.reset_reader_on_write = true;
+    Ok(Client::try_from(config)?)
+}
 
 /// Serve until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -47,7 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (health, metrics) = (Health::default(), Arc::new(Metrics::default()));
     let probes = listen_for_probes(config.metrics.addr, &health, &metrics)?;
 
-    let client = Client::try_default().await.context("failed to find out where the Kubernetes API is")?;
+    let client = kubernetes().await.context("failed to find out where the Kubernetes API is")?;
     let stored = tokio::select! {
         stored = load(&client, &config) => stored?,
         () = &mut stop => return Ok(()),

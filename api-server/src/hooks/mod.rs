@@ -118,7 +118,6 @@ pub struct Heard {
     responses((status = 202, body = Heard), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn hear(State(app): State<App>, request: Request) -> Result<(StatusCode, Json<Heard>), Problem> {
     let hooks = &app.people.hooks;
-    let _room = hooks.0.room.acquire().await;
     let headers = request.headers().clone();
     let body = Bytes::from_request(request, &app).await.map_err(|error| {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -134,6 +133,8 @@ pub async fn hear(State(app): State<App>, request: Request) -> Result<(StatusCod
         tracing::info!(reason = detail, "a webhook was refused: {detail}");
         Problem::new(StatusCode::UNAUTHORIZED, "BadSignature", detail)
     })?;
+    // Only who knows a secret comes so far: nobody else takes room that others wait for.
+    let _room = hooks.0.room.acquire().await;
     let push = pushed::read(&body).map_err(Problem::bad_request)?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
     let Some(Push { repositories, revision }) = push else {

@@ -66,6 +66,7 @@ pub struct Account {
         (status = 200, body = Session),
         (status = 401, description = "WrongPassword", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "TooManyTries", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn sign_in(
     State(app): State<App>,
@@ -128,6 +129,7 @@ struct Who {
     responses(
         (status = 200, body = Session),
         (status = 401, description = "SignedOut", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn refresh(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     cookie::same_site(&headers)?;
@@ -143,7 +145,10 @@ pub async fn refresh(State(app): State<App>, headers: HeaderMap) -> Result<Respo
 
 /// Sign out: no token of this sign-in can be refreshed any more.
 #[utoipa::path(delete, path = "/session", tag = "session", operation_id = "signOut",
-    responses((status = 204, description = "signed out")))]
+    responses(
+        (status = 204, description = "signed out"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ))]
 pub async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     cookie::same_site(&headers)?;
     if let Some(token) = cookie::read(&headers) {
