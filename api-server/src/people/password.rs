@@ -3,7 +3,7 @@
 //! address for one name, from one address for any, and from anywhere for one name.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use argon2::Argon2;
@@ -82,13 +82,23 @@ pub struct Passwords(Arc<Parts>);
 struct Parts {
     queue: Semaphore,
     turn: Semaphore,
+    /// How many argon2id were begun.
+    computed: AtomicU64,
     wrong: Cache<String, Arc<AtomicU32>>,
+}
+
+impl Parts {
+    fn argon2(&self) -> Argon2<'static> {
+        self.computed.fetch_add(1, Ordering::Relaxed);
+        Argon2::default()
+    }
 }
 
 impl Default for Passwords {
     fn default() -> Self {
         let wrong = Cache::builder().max_capacity(NAMES).time_to_live(WINDOW).build();
-        Self(Arc::new(Parts { queue: Semaphore::new(QUEUE), turn: Semaphore::new(1), wrong }))
+        let (queue, turn) = (Semaphore::new(QUEUE), Semaphore::new(1));
+        Self(Arc::new(Parts { queue, turn, computed: AtomicU64::new(0), wrong }))
     }
 }
 
@@ -116,15 +126,15 @@ impl Passwords {
         for (count, _) in &counts {
             count.fetch_add(1, Ordering::Relaxed);
         }
+        let parts = Arc::clone(&self.0);
         let right = self
             .work(move || {
                 if let Some(hash) = hash {
-                    PasswordHash::new(&hash).is_ok_and(|hash| {
-                        Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-                    })
+                    PasswordHash::new(&hash)
+                        .is_ok_and(|hash| parts.argon2().verify_password(password.as_bytes(), &hash).is_ok())
                 } else {
                     // So that the time tells nothing.
-                    let _ = Argon2::default().hash_password(password.as_bytes());
+                    let _ = parts.argon2().hash_password(password.as_bytes());
                     false
                 }
             })
@@ -139,9 +149,16 @@ impl Passwords {
 
     /// As it is stored.
     pub async fn hash(&self, password: String) -> Result<String, Problem> {
-        let hashed = self
-            .work(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
+        let parts = Arc::clone(&self.0);
+        let hashed =
+            self.work(move || parts.argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
         hashed.await?.map_err(|error| Problem::unavailable("This did not work, try again.", error))
+    }
+
+    /// How many argon2id were computed: the same number for whoever is known and whoever is not.
+    #[cfg(test)]
+    pub fn computed(&self) -> u64 {
+        self.0.computed.load(Ordering::Relaxed)
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
