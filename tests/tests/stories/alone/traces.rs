@@ -65,7 +65,8 @@ async fn one_trace(story: &Story, collector: &Python<'_>) -> Result<()> {
     let run = story.ends(&text("name")).await?;
     expect::ended(&run, Phase::Succeeded, "Succeeded")?;
 
-    let spans = arrived(story, collector, "deploy blog").await?;
+    // Two programs send them, each when it has some.
+    let spans = arrived(story, collector, &["request", "claim", "deploy blog"]).await?;
     let root = spans.values().find(|(_, span)| span.name == "request");
     let (_, root) = root.ok_or_else(|| tests::anyhow!("no span of the request: {:?}", names(&spans)))?;
     same("parents of the request", root.parent_span_id.len(), 0)?;
@@ -100,17 +101,17 @@ fn names(spans: &Spans) -> Vec<&str> {
     spans.values().map(|(_, span)| span.name.as_str()).collect()
 }
 
-/// The spans by their ids, each with the program that sent it, once the one of that name has come.
-async fn arrived(story: &Story, collector: &Python<'_>, last: &str) -> Result<Spans> {
+/// The spans by their ids, each with the program that sent it, once those of these names have come.
+async fn arrived(story: &Story, collector: &Python<'_>, last: &[&str]) -> Result<Spans> {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
         let spans = decoded(story, &collector.log().await?)?;
-        if spans.values().any(|(_, span)| span.name == last) {
+        if last.iter().all(|name| names(&spans).contains(name)) {
             return Ok(spans);
         }
         ensure!(
             std::time::Instant::now() < until,
-            "expected the span {last:?} within 30 s, saw {:?}",
+            "expected the spans {last:?} within 30 s, saw {:?}",
             names(&spans)
         );
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
