@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Playwright on the page of `make up`, in the system's Chromium: what follows is for it, for example
-# --project desk --grep away. Pictures of a failure are in target/browser/results.
+# --project desk --grep token. Pictures of a failure are in target/browser/results.
 here=$(dirname "$0")
 for part in lib packages; do source "$here/$part.sh"; done
 

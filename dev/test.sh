@@ -15,7 +15,8 @@ page() {
   (cd web && npm run --silent lint && npm test --silent)
 }
 cluster() { "$here/up.sh"; }
-browser() { "$here/browser.sh" --project desk --project phone; }
+# Which tells those of desk and phone before.
+browser() { "$here/browser.sh" --project restart; }
 current() { "$here/generate.sh" --check; }
 stories() {
   eval "$("$here/env.sh")"

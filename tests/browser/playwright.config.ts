@@ -27,8 +27,9 @@ export default defineConfig({
     launchOptions: { executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] },
   },
   projects: [
-    { name: 'desk', testIgnore: /screenshots|phone/, use: desk },
+    { name: 'desk', testIgnore: /screenshots|phone|restart/, use: desk },
     { name: 'phone', testMatch: /phone/, use: phone },
+    { name: 'restart', testMatch: /restart/, use: desk, dependencies: ['desk', 'phone'] },
     { name: 'screenshots', testMatch: /screenshots/, use: desk },
   ],
 })

@@ -124,34 +124,6 @@ test('a run is stopped on the page', async ({ page }) => {
   }
 })
 
-test('a browser that was away gets all of it, and nothing twice', async ({ page, context }) => {
-  const sample = new Sample('Away')
-  sample.create(Array.from({ length: 12 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
-  try {
-    await signIn(page)
-    await page.getByRole('article', { name: 'Away' }).filter({ hasText: sample.namespace }).getByRole('link', { name: /^Deploy/ }).click()
-    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
-    const steps = page.getByRole('region', { name: 'Steps' })
-    await page.getByText('Show technical output').click()
-    await expect(steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first()).toBeVisible()
-    await context.setOffline(true)
-    // An open socket does not notice: it is cut, as a tunnel or a sleeping laptop would.
-    await page.evaluate(() => dispatchEvent(new Event('offline')))
-    kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
-    await expect(page.getByText('No connection at the moment')).toBeVisible({ timeout: 60_000 })
-    await expect.poll(() => sample.runs('.status.phase'), { timeout: 90_000 }).toEqual(['Succeeded'])
-    await context.setOffline(false)
-    await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Away')
-    await expect(page.getByText('No connection at the moment')).toBeHidden()
-    await expect(steps.getByText('Done')).toHaveCount(12)
-    await expect(steps.getByText(/^Step \d+$/)).toHaveText(Array.from({ length: 12 }, (_, n) => `Step ${n}`))
-    const tasks = page.getByRole('log').getByText(/^TASK \[Step/)
-    await expect(tasks).toHaveCount(12)
-  } finally {
-    sample.remove()
-  }
-})
-
 test('the page speaks German, and a link leads where it says after the sign-in', async ({ page }) => {
   await page.goto('/services/fastdeploy-demo/blog')
   await page.getByRole('button', { name: 'Deutsch' }).click()

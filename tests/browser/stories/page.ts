@@ -45,6 +45,11 @@ const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-pra
 export async function accessible(page: Page, where: string): Promise<void> {
   // What is scrolled behind the bar on top is not too small.
   await page.evaluate(() => scrollTo(0, 0))
+  // A color that is on its way to another one is nobody's choice. What turns for ever is not waited for.
+  await page.evaluate(async () => {
+    const ends = document.getAnimations().filter((animation) => animation.effect?.getComputedTiming().endTime !== Infinity)
+    await Promise.allSettled(ends.map((animation) => animation.finished))
+  })
   await page.evaluate(AXE)
   const found = await page.evaluate(async (rules) => {
     const { axe } = window as unknown as { axe: { run(what: Document, how: object): Promise<Found> } }

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test'
-import { expect, kubectl, signIn, test } from './page'
+import { expect, signIn, test } from './page'
 import { Sample } from './service'
 
 /** Writes down from now on what moves without anybody's doing. */
@@ -86,26 +86,6 @@ test('nothing jumps on the pages of a run and of all services while steps come',
     expect(await icon()).not.toBe(running)
     await expect(home.getByRole('article')).toContainText('#1 is live')
     expect(await shifts(home)).toEqual([])
-  } finally {
-    sample.remove()
-  }
-})
-
-test('the server is restarted in the middle: the page goes on by itself, and shows each line once', async ({ page }) => {
-  const sample = new Sample('Restarted')
-  sample.create(Array.from({ length: 10 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
-  try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
-    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
-    const steps = page.getByRole('region', { name: 'Steps' })
-    await page.getByText('Show technical output').click()
-    await steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first().waitFor()
-    kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
-    await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Restarted', { timeout: 60_000 })
-    await expect(steps.getByText('Done')).toHaveCount(10)
-    await expect(page.getByRole('log').getByText(/^TASK \[Step/)).toHaveCount(10)
-    await expect(page.getByText('No connection at the moment')).toBeHidden()
   } finally {
     sample.remove()
   }
