@@ -130,8 +130,9 @@ impl Pod {
         let path = format!("/bin/{name}");
         self.file(&path, program);
         fs::set_permissions(self.at(&path), fs::Permissions::from_mode(0o755)).expect("executable");
-        let path = std::env::var("PATH").unwrap_or_default();
-        self.environment.push(("PATH".to_owned(), format!("{}:{path}", self.at("/bin").display())));
+        let (first, path) = (self.at("/bin"), std::env::var("PATH").unwrap_or_default());
+        let path = format!("{}:{}:{path}", first.display(), ansible::directory().display());
+        self.environment.push(("PATH".to_owned(), path));
         self
     }
 
