@@ -36,8 +36,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// For one such try.
 const TRY: Duration = Duration::from_secs(20);
-/// For a word of the Kubernetes API on an open connection. One that has gone dead says nothing for ever; one that
-/// lives sends bookmarks of its watches each minute.
+/// For a word of the Kubernetes API on an open connection. One that has gone dead says nothing for ever; watches
+/// end and begin anew more often than that.
 const SILENCE: Duration = Duration::from_secs(75);
 
 async fn kubernetes() -> anyhow::Result<Client> {

@@ -44,7 +44,7 @@ pub struct Config {
     #[arg(long, env = "FASTDEPLOY_PRIVATE_FOLDER", default_value = "/tmp")]
     pub private_folder: std::path::PathBuf,
     /// How long the Kubernetes API may say nothing, as 75s: then a request has failed, and a watch is taken up again. A watch
-    /// in which nothing happens hears from it once a minute
+    /// is taken up anew once a minute
     #[arg(long, env = "FASTDEPLOY_KUBERNETES_PATIENCE", default_value = "75s", value_parser = crds::duration::parse)]
     pub kubernetes_patience: Duration,
     /// Where /healthz, /readyz and /metrics are served

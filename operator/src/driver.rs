@@ -268,7 +268,7 @@ pub async fn drive(context: Arc<Context>) {
             )
             .watches(
                 Api::<ConfigMap>::all(client.clone()),
-                watcher::Config::default().labels(&format!("{}=true", names::LABEL_WATCH)),
+                guarded::renewed().labels(&format!("{}=true", names::LABEL_WATCH)),
                 move |map| index.readers_of(&map.namespace().unwrap_or_default(), &map.name_any()),
             )
             .run(
@@ -292,11 +292,10 @@ pub async fn drive(context: Arc<Context>) {
     };
     let (reader, writer) = reflector::store();
     let objects = watched(Api::all(client.clone()), writer, told);
-    let pods =
-        watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().labels(names::LABEL_DEPLOYMENT))
-            .default_backoff()
-            .touched_objects()
-            .predicate_filter(|pod: &Pod| Some(deployment::fate::news(pod)), PredicateConfig::default());
+    let pods = watcher(Api::<Pod>::all(client.clone()), guarded::renewed().labels(names::LABEL_DEPLOYMENT))
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(|pod: &Pod| Some(deployment::fate::news(pod)), PredicateConfig::default());
     let deployments = Controller::for_stream(objects, reader)
         .with_config(ControllerConfig::default().concurrency(16))
         .watches_stream(pods, |pod| {

@@ -15,12 +15,21 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+/// Seconds that a watch lasts. It ends by itself and is taken up where it was, so that one in which nothing happens is
+/// heard from before the client's patience is over (`--kubernetes-patience`): not every API server sends bookmarks in time.
+const WATCH_SECONDS: u32 = 60;
+
+/// How everything is watched.
+pub fn renewed() -> Config {
+    Config::default().timeout(WATCH_SECONDS)
+}
+
 /// A watch of those that can be read, taken up again when it breaks.
 pub fn watch<K>(api: Api<DeserializeGuard<K>>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    watcher(api, Config::default()).default_backoff().filter_map(|event| async {
+    watcher(api, renewed()).default_backoff().filter_map(|event| async {
         match event {
             Ok(event) => match readable(event) {
                 Ok(event) => Some(Ok(event)),

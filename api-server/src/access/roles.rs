@@ -10,6 +10,9 @@ use kube::{Api, Client, Resource};
 
 use super::Access;
 
+/// Seconds that a watch lasts: it ends by itself, and is taken up where it was, before the client takes it for dead.
+const WATCH_SECONDS: u32 = 60;
+
 /// Watches until the process ends.
 pub async fn watch(client: Client, access: Access) {
     let roles = every::<Role>(client.clone(), &access);
@@ -25,7 +28,8 @@ where
     PartialObjectMeta<K>: serde::de::DeserializeOwned,
 {
     let events =
-        watcher(Api::<PartialObjectMeta<K>>::all(client), watcher::Config::default()).default_backoff();
+        watcher(Api::<PartialObjectMeta<K>>::all(client), watcher::Config::default().timeout(WATCH_SECONDS))
+            .default_backoff();
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         match event {

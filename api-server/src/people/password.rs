@@ -1,16 +1,18 @@
-//! Passwords: argon2id, one at a time and off the async threads, because each costs 19 MiB and some
-//! 50 ms. Who is not known costs as much as who is, and too many wrong ones have to wait: from one
+//! Passwords: argon2id, one at a time and on a thread of its own, because each costs 19 MiB and some 50 ms. (On the
+//! many threads for blocking work each leaves its 19 MiB in another corner of the allocator.) Who is not known costs as much as who is, and too many wrong ones have to wait: from one
 //! address for one name, from one address for any, and from anywhere for one name.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use moka::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::address::Address;
 use crate::api::problem::Problem;
@@ -79,9 +81,16 @@ const COMMON: [&str; 16] = [
 #[derive(Clone)]
 pub struct Passwords(Arc<Parts>);
 
+type Work = Box<dyn FnOnce() + Send>;
+
+/// One that panics answers nothing, and the next has its turn.
+fn carried_out(work: Work) {
+    let _ = catch_unwind(AssertUnwindSafe(work));
+}
+
 struct Parts {
     queue: Semaphore,
-    turn: Semaphore,
+    worker: mpsc::Sender<Work>,
     /// How many argon2id were begun.
     computed: AtomicU64,
     wrong: Cache<String, Arc<AtomicU32>>,
@@ -97,8 +106,13 @@ impl Parts {
 impl Default for Passwords {
     fn default() -> Self {
         let wrong = Cache::builder().max_capacity(NAMES).time_to_live(WINDOW).build();
-        let (queue, turn) = (Semaphore::new(QUEUE), Semaphore::new(1));
-        Self(Arc::new(Parts { queue, turn, computed: AtomicU64::new(0), wrong }))
+        let (worker, works) = mpsc::channel();
+        // It ends with the last sender. Without a thread nobody takes the work, and whoever signs in is told so.
+        let thread = thread::Builder::new().name("passwords".to_owned());
+        if let Err(error) = thread.spawn(move || works.into_iter().for_each(carried_out)) {
+            tracing::error!(error = %error, "there is no thread for passwords: {error}");
+        }
+        Self(Arc::new(Parts { queue: Semaphore::new(QUEUE), worker, computed: AtomicU64::new(0), wrong }))
     }
 }
 
@@ -162,11 +176,13 @@ impl Passwords {
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let busy = || Problem::too_many("Many people are signing in, try again in a moment.", 1);
-        let _place = self.0.queue.try_acquire().map_err(|_| busy())?;
-        let _turn = self.0.turn.acquire().await.map_err(|_| busy())?;
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|error| Problem::unavailable("This did not work, try again.", error))
+        let busy = |_| Problem::too_many("Many people are signing in, try again in a moment.", 1);
+        let _place = self.0.queue.try_acquire().map_err(busy)?;
+        let (answer, done) = oneshot::channel();
+        let work = move || drop(answer.send(work()));
+        let failed = || Problem::unavailable("This did not work, try again.", "the thread for passwords");
+        self.0.worker.send(Box::new(work)).map_err(|_| failed())?;
+        done.await.map_err(|_| failed())
     }
 }
 
@@ -187,6 +203,18 @@ mod tests {
         assert!(!passwords.check("anna", &here, "correct horse ".into(), Some(hash)).await.unwrap());
         assert!(!passwords.check("anna", &here, "x".into(), Some("no hash".into())).await.unwrap());
         assert!(!passwords.check("nobody", &here, "x".into(), None).await.unwrap());
+    }
+
+    /// Each thread keeps for itself what it has freed: on many of them, many times 19 MiB.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_are_looked_at_by_one_thread() {
+        let passwords = Passwords::default();
+        let threads = (0..8).map(|_| passwords.work(|| thread::current().id()));
+        let threads = futures::future::try_join_all(threads).await.unwrap();
+        assert!(threads.iter().all(|id| *id == threads[0] && *id != thread::current().id()), "{threads:?}");
+        // One that fails is told to whom it belongs, and to nobody else.
+        assert!(passwords.work(|| assert_eq!(1, 2)).await.is_err());
+        assert_eq!(passwords.work(|| thread::current().id()).await.unwrap(), threads[0]);
     }
 
     #[tokio::test]

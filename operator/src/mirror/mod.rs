@@ -82,7 +82,7 @@ where
         + 'static,
 {
     let stream =
-        watcher(Api::<DeserializeGuard<K>>::all(client), watcher::Config::default()).default_backoff();
+        watcher(Api::<DeserializeGuard<K>>::all(client), crate::guarded::renewed()).default_backoff();
     let mut stream = std::pin::pin!(stream);
     while let Some(event) = stream.next().await {
         let heard = match event {

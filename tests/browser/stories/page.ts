@@ -8,7 +8,8 @@ export const test = plain.extend<{ complaints: string[] }>({
   complaints: [
     async ({ page }, use) => {
       const complaints: string[] = []
-      page.on('pageerror', (error) => complaints.push(String(error)))
+      // So does one that misses a part of itself, and loads it anew.
+      page.on('pageerror', (error) => /Unable to preload|dynamically imported module/.test(String(error)) || complaints.push(String(error)))
       page.on('console', (message) => {
         // That the server is away, or says no, the page says itself.
         if (message.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(message.text())) complaints.push(message.text())

@@ -18,9 +18,10 @@ export function entry(html: string): string | undefined {
   return /<script[^>]*\ssrc="([^"]+)"/.exec(html)?.[1]
 }
 
-/** Whether a part that is missing comes with a reload: the server has another build, and it was not tried just now. */
-export function reloads(here: string | undefined, there: string | undefined, last: number, now: number): boolean {
-  return here !== undefined && there !== undefined && here !== there && now - last > ONCE
+/** Whether a part that is missing comes with a reload: the server answers, and it was not tried just now. It may have
+ * another build, or the network was away for a moment. */
+export function reloads(there: string | undefined, last: number, now: number): boolean {
+  return there !== undefined && now - last > ONCE
 }
 
 function say(what: RenewalNote): void {
@@ -30,7 +31,7 @@ function say(what: RenewalNote): void {
 
 async function missed(): Promise<void> {
   const page = await fetch('/', { cache: 'no-store' }).then((answer) => (answer.ok ? answer.text() : ''), () => '')
-  if (reloads(entry(document.documentElement.outerHTML), entry(page), Number(sessionStorage.getItem(KEY) ?? 0), Date.now())) {
+  if (reloads(entry(page), Number(sessionStorage.getItem(KEY) ?? 0), Date.now())) {
     sessionStorage.setItem(KEY, String(Date.now()))
     location.reload()
   } else say('partAway')
