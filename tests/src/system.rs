@@ -93,7 +93,23 @@ impl Program {
         let variable = value.map_or_else(|| format!("{name}-"), |value| format!("{name}={value}"));
         let deployment = format!("deployment/{}", self.name());
         kubectl::run(&["--namespace", &installation(), "set", "env", &deployment, &variable]).await?;
-        self.ready().await
+        self.ready().await?;
+        self.successors_only().await
+    }
+
+    /// Waits until those of before are gone: an operator that is ready does not lead before the one that goes lets it.
+    async fn successors_only(&self) -> Result<()> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &installation());
+        for pod in self.all_pods().await? {
+            let Some(uid) = pod.metadata.uid.filter(|_| pod.metadata.deletion_timestamp.is_some()) else {
+                continue;
+            };
+            let name = pod.metadata.name.unwrap_or_default();
+            let gone = await_condition(pods.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
+            let late = || format!("expected pod {name} to be gone within a minute");
+            tokio::time::timeout(Duration::from_mins(1), gone).await.with_context(late)??;
+        }
+        Ok(())
     }
 
     /// The environment that the chart gives to it.
