@@ -140,9 +140,14 @@ start_containerd() {
 start_cluster() {
   local name
   for name in "${components[@]}"; do start_component "$name"; done
-  # Not what the API server remembers of the node, but the kubelet itself.
-  until_ok 60 kubelet curl --silent --fail "http://127.0.0.1:$kubelet_health_port/healthz"
+  is_healthy kubelet
   until_ok 60 'the node' kubectl wait --for condition=Ready "node/$node" --timeout 5s
+}
+
+# is_healthy NAME: waits until it says so, where `start_component` has not waited.
+# Not what the API server remembers of the node, but the kubelet itself.
+is_healthy() {
+  [[ $1 != kubelet ]] || until_ok 60 kubelet curl --silent --fail "http://127.0.0.1:$kubelet_health_port/healthz"
 }
 
 stop_cluster() {

@@ -9,7 +9,7 @@ name=${2:?which component? There are: ${components[*]}}
 case ${1:-} in
 stop) stop "$name" ;;
 kill) stop "$name" KILL ;;
-start) start_component "$name" ;;
-restart) stop "$name"; start_component "$name" ;;
+start) start_component "$name"; is_healthy "$name" ;;
+restart) stop "$name"; start_component "$name"; is_healthy "$name" ;;
 *) fail 'usage: dev/component.sh stop|kill|start|restart NAME' ;;
 esac

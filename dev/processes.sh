@@ -3,12 +3,14 @@
 # other program is never taken for ours), and a fingerprint of how it was
 # started, so that a changed flag or configuration means a restart.
 
-# identity PID: unique to one process, or nothing if there is none.
+# identity PID: unique to one process, or nothing if there is none. A killed one
+# whose first thread is a zombie still holds its ports until its last thread ends.
 identity() {
-  local stat
+  local stat threads
   { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 0
+  threads=("/proc/$1/task"/*)
   set -- ${stat##*) }
-  [[ $1 == Z ]] || printf '%s-%s' "$(</proc/sys/kernel/random/boot_id)" "${20}"
+  [[ $1 == Z && ${#threads[@]} -le 1 ]] || printf '%s-%s' "$(</proc/sys/kernel/random/boot_id)" "${20}"
 }
 
 # pid_of NAME: the pid, if the program runs.
@@ -54,11 +56,14 @@ stop() {
   rm -f "$state/run/$name.pid"
 }
 
-# port_is_free NAME PORT: or held by our own NAME; else says who has it.
+# port_is_free NAME PORT: or held by our own NAME, or soon given back; else says who has it.
 port_is_free() {
-  local holder
+  local holder attempt
   pid_of "$1" >/dev/null && return
-  holder=$(ss -Hltnp "sport = :$2") && [[ -n $holder ]] || return 0
+  for attempt in {1..50}; do
+    holder=$(ss -Hltnp "sport = :$2") && [[ -n $holder ]] || return 0
+    sleep 0.1
+  done
   fail "$1 needs port $2, which is in use: $(grep -o 'users:.*' <<<"$holder" || echo "$holder")
 Stop that program, or choose nine other ports: make up FASTDEPLOY_PORT=17443"
 }

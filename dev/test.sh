@@ -18,9 +18,17 @@ cluster() { "$here/up.sh"; }
 # Which tells those of desk and phone before.
 browser() { "$here/browser.sh" --project restart; }
 current() { "$here/generate.sh" --check; }
+# Up to three that failed are told once more, by themselves, after `make up` has mended what they
+# may have left broken. One that is green then is named as unsteady: a race, of ours or of its own.
 stories() {
   eval "$("$here/env.sh")"
-  cargo test --locked --package tests -- --test-threads=5 "$@"
+  local log=$state/log/stories.log failed
+  cargo test --locked --package tests -- --test-threads=5 2>&1 | tee "$log" && return
+  mapfile -t failed < <(sed -En 's/^test ((alone|beside|finally)::.*) \.\.\. FAILED$/\1/p' "$log")
+  ((${#failed[@]} >= 1 && ${#failed[@]} <= 3)) || return 1
+  "$here/up.sh"
+  cargo test --locked --package tests --test stories -- --test-threads=1 --exact "${failed[@]}"
+  say "UNSTEADY, failed once and was green when told again: ${failed[*]}"
 }
 
 # The browser first: what it asks for is among what the last story compares with our rights.

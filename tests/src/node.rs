@@ -96,8 +96,16 @@ impl Node {
         fs::File::open(&path).with_context(|| format!("expected to open {path}"))
     }
 
-    /// `kill`, `start` or `restart` of a program of the cluster, such as the kubelet.
-    pub async fn component(&self, what: &str, name: &str) -> Result<()> {
+    /// Kills a program of the cluster, such as the kubelet, and starts it again after what is to be
+    /// done without it, however that ended: all other stories need it.
+    pub async fn without<T>(&self, name: &str, meanwhile: impl Future<Output = Result<T>>) -> Result<T> {
+        self.component("kill", name).await?;
+        let done = meanwhile.await;
+        self.component("start", name).await?;
+        done
+    }
+
+    async fn component(&self, what: &str, name: &str) -> Result<()> {
         let done = tokio::process::Command::new(&self.component).args([what, name]).output().await?;
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         ensure!(done.status.success(), "{} {what} {name}: {said}", self.component.display());

@@ -3,17 +3,20 @@
 use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
 use crds::{Deployment, Service};
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::json;
 use tokio::sync::{RwLock, Semaphore};
@@ -43,6 +46,25 @@ impl std::fmt::Debug for Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self(format!("{error:#}"))
+    }
+}
+
+/// A node takes pods, or does so within a minute. Where one story found none, no other waits for it.
+async fn a_node_is_ready(client: &Client) -> Result<()> {
+    static NONE: AtomicBool = AtomicBool::new(false);
+    let until = Instant::now() + Duration::from_mins(1);
+    let is_ready = |node: &Node| {
+        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    loop {
+        ensure!(!NONE.load(Ordering::Relaxed), "no node is ready: make up, and look at `make logs`");
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
+        if nodes.iter().any(is_ready) {
+            return Ok(());
+        }
+        NONE.store(Instant::now() > until, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
@@ -125,6 +147,7 @@ impl Story {
         // Two TLS back-ends may be compiled in by dependencies; say which one is meant.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_default().await.context("no cluster: eval \"$(make -s env)\"")?;
+        a_node_is_ready(&client).await?;
         // The pods of runs fit into the strictest namespaces.
         let namespace = serde_json::from_value(json!({"metadata": {
             "generateName": format!("story-{name}-"),

@@ -18,10 +18,7 @@ async fn run_lost() -> Outcome {
         story.says("first", "TASK [Stay]").await?;
         let pod = story.pod_of("first", "any", |_| true).await?;
 
-        node.component("kill", "kubelet").await?;
-        let told = forces_it_away(story, &node, &pod).await;
-        node.component("start", "kubelet").await?;
-        told
+        node.without("kubelet", forces_it_away(story, &node, &pod)).await
     })
     .await
 }
