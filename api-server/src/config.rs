@@ -62,6 +62,9 @@ pub struct People {
     /// Folder with the built dashboard. Without it only the API is served.
     #[arg(id = "web", long, env = "FASTDEPLOY_WEB")]
     pub web: Option<PathBuf>,
+    /// Folder that says with which organisation people sign in, besides with a password: oidc.json, client-secret.
+    #[arg(id = "sign-in", long, env = "FASTDEPLOY_SIGN_IN")]
+    pub sign_in: Option<PathBuf>,
     /// How many proxies before it write X-Forwarded-For: an ingress is one. 0: that header is not believed.
     #[arg(id = "trusted-proxies", long, env = "FASTDEPLOY_TRUSTED_PROXIES", default_value_t = 0)]
     pub proxies: usize,
@@ -162,6 +165,7 @@ mod tests {
             "FASTDEPLOY_HTTP_ADDR",
             "FASTDEPLOY_URL",
             "FASTDEPLOY_WEB",
+            "FASTDEPLOY_SIGN_IN",
             "FASTDEPLOY_TRUSTED_PROXIES",
             "FASTDEPLOY_METRICS_ADDR",
             "FASTDEPLOY_NAMESPACE",

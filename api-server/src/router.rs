@@ -22,6 +22,7 @@ use crate::claim::{self, App, answer::Refusal};
 use crate::hooks;
 use crate::limits;
 use crate::live::socket;
+use crate::people::organisation::door;
 use crate::people::{account, deliveries, roles, session, tokens, users};
 use crate::reports::{self, Intake};
 use crate::web;
@@ -51,6 +52,9 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
     let rest = Router::new()
         .route("/session", post(session::sign_in).delete(session::sign_out))
         .route("/session/refresh", post(session::refresh))
+        .route("/session/ways", get(door::ways))
+        .route("/session/oidc/start", get(door::start))
+        .route("/session/oidc/callback", get(door::callback))
         .route("/account", get(account::read))
         .route("/account/password", post(account::change_password))
         .route("/users", get(users::list).post(users::create))

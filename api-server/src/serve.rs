@@ -23,6 +23,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::people::bindings;
 use crate::people::first_admin::{self, FirstAdmin};
+use crate::people::organisation;
 use crate::reports::{Intake, status::Statuses};
 use crate::router;
 use crate::stored::{self, Stored};
@@ -80,6 +81,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     people.people.roles = Some(bindings::Kubernetes::through(client.clone()));
     tokio::spawn(stored::keep_key(client.clone(), config.namespace.clone(), signing_key.clone()));
     tokio::spawn(hooks::keep_secrets(client.clone(), config.namespace.clone(), people.people.hooks.clone()));
+    if let Some(folder) = config.people.sign_in.clone() {
+        tokio::spawn(organisation::keep(folder, people.people.door.clone()));
+    }
     tokio::spawn(roles::watch(client.clone(), people.access.clone()));
     tokio::spawn(people.hub.clone().run());
     let hub = people.hub.clone();

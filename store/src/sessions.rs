@@ -31,6 +31,8 @@ pub struct Owner {
     pub groups: Vec<String>,
     /// The password was chosen by somebody else.
     pub must_change: bool,
+    /// An organisation says who it is.
+    pub organisation: bool,
     /// All tokens of one sign-in.
     pub family: Uuid,
 }
@@ -51,7 +53,8 @@ pub async fn start(pool: &PgPool, user_id: i64, family: Uuid, token: Token<'_>) 
     Ok(())
 }
 
-/// Replaces a token by a new one. None: it does not count (any more), nor does any of its family if
+/// Replaces a token by a new one. Who signed in with an organisation asks it again when the first one would have
+/// ended: it may have other words for them by then. None: it does not count (any more), nor does any of its family if
 /// it was copied.
 pub async fn replace(
     pool: &PgPool,
@@ -62,6 +65,7 @@ pub async fn replace(
     let mut tx = transaction::begin(pool).await?;
     let found = sqlx::query!(
         r#"select s.family, s.user_id, s.replaced_at as "replaced_at: jiff_sqlx::Timestamp", u.name, u.admin, u.groups, u.must_change,
+               s.expires_at as "expires_at: jiff_sqlx::Timestamp", u.issuer is not null as "organisation!",
                s.expires_at > $2 and u.disabled_at is null as "counts!"
            from sessions s join users u on u.id = s.user_id
            where s.token_hash = $1 for update of s"#,
@@ -84,30 +88,34 @@ pub async fn replace(
     )
     .execute(&mut *tx)
     .await?;
+    let until = if found.organisation { found.expires_at.to_jiff() } else { new.expires_at };
     // What was replaced long ago is kept until it would have ended: only so a copy is noticed.
     sqlx::query!(
         "insert into sessions (token_hash, family, user_id, expires_at) values ($1, $2, $3, $4)",
         new.hash,
         found.family,
         found.user_id,
-        new.expires_at.to_sqlx() as _
+        until.to_sqlx() as _
     )
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    let (name, groups) = (found.name, found.groups);
-    Ok(Some(Owner { name, admin: found.admin, groups, must_change: found.must_change, family: found.family }))
+    let (name, groups, family) = (found.name, found.groups, found.family);
+    let (admin, must_change, organisation) = (found.admin, found.must_change, found.organisation);
+    Ok(Some(Owner { name, admin, groups, must_change, organisation, family }))
 }
 
-/// The browser that shows this token is signed out, with all of its tokens.
-pub async fn end(pool: &PgPool, hash: &[u8]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "delete from sessions where family = (select family from sessions where token_hash = $1)",
+/// The browser that shows this token is signed out, with all of its tokens. Answers which organisation it had signed
+/// in with.
+pub async fn end(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<String>> {
+    let ended = sqlx::query_scalar!(
+        "with ended as (
+             delete from sessions where family = (select family from sessions where token_hash = $1) returning user_id
+         )
+         select distinct u.issuer from ended e join users u on u.id = e.user_id",
         hash
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
+    );
+    Ok(ended.fetch_optional(pool).await?.flatten())
 }
 
 /// Whether a sign-in still counts and its account may still be used.
@@ -177,5 +185,29 @@ mod tests {
         sqlx::query!("update users set disabled_at = now()").execute(&pool).await.unwrap();
         assert!(!counts(&pool, family).await.unwrap());
         assert!(replace(&pool, b"e", token(b"f"), NOW).await.unwrap().is_none());
+    }
+
+    #[sqlx::test]
+    async fn who_comes_from_an_organisation_asks_it_again_in_time(pool: PgPool) {
+        let identity = users::Identity {
+            issuer: "https://sso".into(),
+            subject: "1".into(),
+            name: "oidc:anna".into(),
+            groups: vec!["oidc:web".into()],
+        };
+        let users::Identified::Is(anna) = users::identified(&pool, &identity, NOW).await.unwrap() else {
+            panic!()
+        };
+        let first = Token { hash: b"a", expires_at: NOW + SignedDuration::from_hours(12) };
+        start(&pool, anna.id, Uuid::from_u128(1), first).await.unwrap();
+        let longer = |hash| Token { hash, expires_at: NOW + SignedDuration::from_hours(1_000) };
+        let owner = replace(&pool, b"a", longer(b"b"), NOW).await.unwrap().unwrap();
+        assert_eq!((owner.groups, owner.organisation), (vec!["oidc:web".to_owned()], true));
+        let later = NOW + SignedDuration::from_hours(12);
+        assert!(replace(&pool, b"b", longer(b"c"), later).await.unwrap().is_none());
+
+        start(&pool, anna.id, Uuid::from_u128(2), longer(b"d")).await.unwrap();
+        assert_eq!(end(&pool, b"d").await.unwrap().as_deref(), Some("https://sso"));
+        assert_eq!(end(&pool, b"d").await.unwrap(), None);
     }
 }

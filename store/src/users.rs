@@ -26,6 +26,8 @@ pub struct User {
     pub must_change: bool,
     /// As the organisation says.
     pub groups: Vec<String>,
+    /// An organisation says who it is: Kubernetes knows it by the very same name.
+    pub organisation: bool,
 }
 
 /// An account, as it is listed.
@@ -88,7 +90,8 @@ pub struct Identity {
 pub async fn by_name(pool: &PgPool, name: &str) -> sqlx::Result<Option<User>> {
     sqlx::query_as!(
         User,
-        r#"select id, name, password_hash, admin, disabled_at is not null as "disabled!", must_change, groups
+        r#"select id, name, password_hash, admin, disabled_at is not null as "disabled!", must_change, groups,
+               issuer is not null as "organisation!"
            from users where name = $1 and deleted_at is null"#,
         name
     )
@@ -251,34 +254,76 @@ pub async fn set_password(
     Ok(Changed::Done)
 }
 
+/// What an organisation's word comes to here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identified {
+    /// The account, with the groups of now.
+    Is(User),
+    /// That name is another one's here.
+    NameTaken,
+    /// The account was removed here.
+    Removed,
+}
+
 /// The account of somebody whom an organisation knows: made at the first sign-in, and each time as it
-/// says now. None: that name is another one's here.
-pub async fn identified(pool: &PgPool, identity: &Identity) -> sqlx::Result<Option<User>> {
+/// says now. Whoever is called otherwise since then gets another account, as Kubernetes sees another user.
+pub async fn identified(pool: &PgPool, identity: &Identity, now: Timestamp) -> sqlx::Result<Identified> {
     let Identity { issuer, subject, name, groups } = identity;
     let mut tx = transaction::begin(pool).await?;
-    let found = sqlx::query_as!(
-        User,
-        r#"with known as (
-               update users set groups = $4 where issuer = $1 and subject = $2 and deleted_at is null
-               returning id, name, password_hash, admin, disabled_at is not null as disabled, must_change, groups
-           ), made as (
-               insert into users (name, issuer, subject, groups)
-               select $3, $1, $2, $4 where not exists (select from users where issuer = $1 and subject = $2)
-               on conflict do nothing
-               returning id, name, password_hash, admin, false as disabled, must_change, groups
-           )
-           select id as "id!", name as "name!", password_hash, admin as "admin!", disabled as "disabled!",
-               must_change as "must_change!", groups as "groups!"
-           from (select * from known union all select * from made) as either"#,
+    let known = sqlx::query!(
+        r#"select name, disabled_at is not null as "disabled!", deleted_at is not null as "deleted!"
+           from users where issuer = $1 and subject = $2 for update"#,
+        issuer,
+        subject
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(known) = &known {
+        if known.deleted {
+            return Ok(Identified::Removed);
+        }
+        if known.name != *name && !known.disabled {
+            // The old name stays given, for what stands in the history.
+            sqlx::query!(
+                "update users set deleted_at = $2, disabled_at = $2, valid_from = $2, subject = null, admin = false, groups = '{}'
+                 where name = $1",
+                known.name,
+                now.to_sqlx() as _
+            )
+            .execute(&mut *tx)
+            .await?;
+            end_sessions(&mut tx, &known.name).await?;
+            let what = json!({"name": known.name, "now": name});
+            outbox::append(&mut tx, &[Event::of_person(EventType::UserDeleted, name, &known.name, what)])
+                .await?;
+        }
+    }
+    // Two of the first sign-ins at once make one account.
+    let made = sqlx::query!(
+        "insert into users (name, issuer, subject) values ($3, $1, $2) on conflict do nothing",
         issuer,
         subject,
-        name,
+        name
+    );
+    if made.execute(&mut *tx).await?.rows_affected() > 0 {
+        let what = json!({"name": name, "issuer": issuer});
+        outbox::append(&mut tx, &[Event::of_person(EventType::UserCreated, name, name, what)]).await?;
+    }
+    let found = sqlx::query_as!(
+        User,
+        r#"update users set groups = $3 where issuer = $1 and subject = $2 and deleted_at is null
+           returning id, name, password_hash, admin, disabled_at is not null as "disabled!", must_change, groups,
+               issuer is not null as "organisation!""#,
+        issuer,
+        subject,
         groups
     )
     .fetch_optional(&mut *tx)
     .await?;
+    // Nothing stays of it: whose name it is keeps it.
+    let Some(found) = found else { return Ok(Identified::NameTaken) };
     tx.commit().await?;
-    Ok(found)
+    Ok(Identified::Is(found))
 }
 
 /// From when on tokens of that account count; the end of all time: none does. None: nothing is known against it.
@@ -393,18 +438,41 @@ mod tests {
 
     #[sqlx::test]
     async fn an_organisation_says_who_somebody_is_and_takes_no_name_that_is_given(pool: PgPool) {
-        let anna = |subject: &str, groups: &[&str]| Identity {
+        let anna = |subject: &str, name: &str, groups: &[&str]| Identity {
             issuer: "https://sso".into(),
             subject: subject.into(),
-            name: "oidc:anna".into(),
+            name: name.into(),
             groups: groups.iter().map(ToString::to_string).collect(),
         };
-        let first = identified(&pool, &anna("1", &["oidc:web"])).await.unwrap().unwrap();
-        let again = identified(&pool, &anna("1", &[])).await.unwrap().unwrap();
+        let is = async |identity: Identity| match identified(&pool, &identity, NOW).await.unwrap() {
+            Identified::Is(user) => user,
+            other => panic!("{other:?}"),
+        };
+        let first = is(anna("1", "oidc:anna", &["oidc:web"])).await;
+        let again = is(anna("1", "oidc:anna", &[])).await;
         assert_eq!((first.id, first.groups, again.groups), (again.id, vec!["oidc:web".to_owned()], vec![]));
-        assert_eq!(identified(&pool, &anna("2", &[])).await.unwrap(), None);
+        assert!(again.organisation);
+        let other = anna("2", "oidc:anna", &[]);
+        assert_eq!(identified(&pool, &other, NOW).await.unwrap(), Identified::NameTaken);
+        create(&pool, ("ben", false), "x", "admin").await.unwrap();
+        assert_eq!(identified(&pool, &anna("3", "ben", &[]), NOW).await.unwrap(), Identified::NameTaken);
+        // Called otherwise: another user for Kubernetes, so another account; the old name is nobody's any more.
+        let married = is(anna("1", "oidc:anne", &["oidc:web"])).await;
+        assert_ne!(married.id, again.id);
+        assert_eq!(valid_from(&pool, "oidc:anna").await.unwrap(), Some(Timestamp::MAX));
+        assert_eq!(identified(&pool, &other, NOW).await.unwrap(), Identified::NameTaken);
+        // Closed and removed accounts stay so, whatever name comes.
+        let closed = Change { admin: None, disabled: Some(true) };
+        make_first_admin(&pool, "admin", "x").await.unwrap();
+        change(&pool, "oidc:anne", &closed, NOW, "admin").await.unwrap();
+        assert!(is(anna("1", "oidc:anja", &[])).await.disabled);
+        delete(&pool, "oidc:anne", NOW, "admin").await.unwrap();
+        for name in ["oidc:anne", "oidc:anja"] {
+            assert_eq!(identified(&pool, &anna("1", name, &[]), NOW).await.unwrap(), Identified::Removed);
+        }
+        is(anna("4", "oidc:anna2", &[])).await;
         assert_eq!(
-            set_password(&pool, "oidc:anna", "x", ("admin", None), NOW).await.unwrap(),
+            set_password(&pool, "oidc:anna2", "x", ("admin", None), NOW).await.unwrap(),
             Changed::NoPassword
         );
         assert_eq!(set_password(&pool, "nobody", "x", ("admin", None), NOW).await.unwrap(), Changed::Missing);

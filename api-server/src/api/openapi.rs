@@ -12,6 +12,7 @@ use super::{
     activity, compare, decisions, deployments, form, manifest, output, problem, services, start, wait,
 };
 use crate::hooks;
+use crate::people::organisation::door;
 use crate::people::{account, deliveries, roles, session, tokens, users};
 
 #[derive(OpenApi)]
@@ -23,7 +24,7 @@ use crate::people::{account, deliveries, roles, session, tokens, users};
     ),
     servers((url = "/api/v1")),
     paths(
-        session::sign_in, session::refresh, session::sign_out, account::read, account::change_password, users::list,
+        session::sign_in, session::refresh, session::sign_out, door::ways, door::start, door::callback, account::read, account::change_password, users::list,
         users::create, users::change, users::delete, users::reset_password, roles::list, roles::bind, roles::unbind,
         tokens::list, tokens::create, tokens::revoke, deliveries::list, deliveries::retry, services::list, services::one,
         manifest::create, manifest::read, manifest::change, manifest::delete,

@@ -1,4 +1,6 @@
-//! Who is who: the installation's signing key and the tokens that it signs.
+//! Who is who: the installation's signing key and the tokens that it signs; and those that others sign.
 
+pub mod foreign;
+pub mod issuer;
 pub mod key;
 pub mod token;

@@ -46,6 +46,9 @@ pub struct UserClaims {
     /// As the organisation says, with our prefix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// An organisation gave the name: Kubernetes knows them by it as it is.
+    #[serde(default, rename = "org", skip_serializing_if = "std::ops::Not::not")]
+    pub organisation: bool,
     /// The sign-in that it comes from.
     pub sid: Uuid,
     /// Seconds since 1970.
@@ -72,6 +75,7 @@ impl UserClaims {
             sub: name.to_owned(),
             admin,
             groups: Vec::new(),
+            organisation: false,
             sid,
             iat: now.as_second(),
             exp: now.as_second() + USER_TOKEN.as_secs(),

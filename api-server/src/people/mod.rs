@@ -6,6 +6,7 @@ pub mod bindings;
 pub mod cookie;
 pub mod deliveries;
 pub mod first_admin;
+pub mod organisation;
 pub mod password;
 pub mod roles;
 pub mod session;
@@ -38,6 +39,8 @@ pub struct Person {
     pub admin: bool,
     /// What the organisation says they belong to.
     pub groups: Vec<String>,
+    /// The organisation gave the name, too.
+    pub organisation: bool,
     /// The sign-in, or the token, that it comes from.
     pub session: Uuid,
     /// When the token was given, in seconds since 1970.
@@ -63,7 +66,8 @@ impl Person {
     /// Of a token; none, if the token does not count.
     pub async fn of_token(app: &App, token: &str) -> Result<Option<Self>, Problem> {
         let now = (app.clock)();
-        if let Ok(UserClaims { sub, admin, groups, sid, iat, exp, .. }) = token::verify(&app.key, token, now)
+        if let Ok(UserClaims { sub, admin, groups, organisation, sid, iat, exp, .. }) =
+            token::verify(&app.key, token, now)
         {
             if !app.people.standing.counts(&sub, iat).await {
                 return Ok(None);
@@ -73,6 +77,7 @@ impl Person {
                 name: sub,
                 admin,
                 groups,
+                organisation,
                 session: sid,
                 given: iat,
                 expires_at,
@@ -91,6 +96,7 @@ impl Person {
             name: format!("token:{}", found.name),
             admin: false,
             groups: Vec::new(),
+            organisation: false,
             session: jti,
             given: found.created_at.as_second(),
             expires_at: found.expires_at,
@@ -109,14 +115,14 @@ impl Person {
         found.is_err() || found.is_ok_and(|found| found.is_some_and(|found| found.revoked_at.is_none()))
     }
 
-    /// As Kubernetes knows them. Names of an organisation have its prefix, and so a colon, already.
+    /// As Kubernetes knows them. Names of an organisation have its prefix already; those of programs have a colon.
     pub fn subject(&self) -> Subject {
         let mut groups = vec!["fastdeploy:users".to_owned()];
         if self.admin {
             groups.push("fastdeploy:admins".to_owned());
         }
         groups.extend(self.groups.iter().cloned());
-        let user = if self.name.contains(':') {
+        let user = if self.organisation || self.name.contains(':') {
             self.name.clone()
         } else {
             format!("{}{}", crds::names::USER_PREFIX, self.name)

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use crds::events::EventType;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::address::Address;
+use super::organisation::door;
 use super::{cookie, password};
 use crate::api::problem::Problem;
 use crate::api::{App, Body};
@@ -90,20 +91,21 @@ pub async fn sign_in(
         tell(pool, EventType::UserRefused, &name, from).await?;
         return Err(wrong());
     };
-    let (family, shown) = begin(&app, &user, from).await?;
-    answer(
-        &app,
-        Who { name, admin: user.admin, groups: user.groups, must_change: user.must_change },
-        family,
-        &shown,
-    )
+    let (family, shown) = begin(&app, &user, cookie::LASTS, from).await?;
+    let users::User { admin, groups, must_change, organisation, .. } = user;
+    answer(&app, Who { name, admin, groups, must_change, organisation }, family, &shown)
 }
 
-/// Somebody whose account it is signs in: the sign-in, and what its cookie says.
-pub async fn begin(app: &App, user: &users::User, from: Address) -> Result<(Uuid, String), Problem> {
+/// Somebody whose account it is signs in, for so long: the sign-in, and what its cookie says.
+pub async fn begin(
+    app: &App,
+    user: &users::User,
+    lasts: SignedDuration,
+    from: Address,
+) -> Result<(Uuid, String), Problem> {
     let (pool, family) = (app.pool()?, Uuid::new_v4());
     let (shown, hash) = new_token();
-    let token = sessions::Token { hash: &hash, expires_at: (app.clock)() + cookie::LASTS };
+    let token = sessions::Token { hash: &hash, expires_at: (app.clock)() + lasts };
     sessions::start(pool, user.id, family, token).await?;
     tell(pool, EventType::UserSignedIn, &user.name, from).await?;
     let (name, address) = (&user.name, from.text());
@@ -111,7 +113,8 @@ pub async fn begin(app: &App, user: &users::User, from: Address) -> Result<(Uuid
     Ok((family, shown))
 }
 
-async fn tell(pool: &store::PgPool, event: EventType, name: &str, from: Address) -> Result<(), Problem> {
+/// What became of a sign-in, for the audit log and whoever listens.
+pub async fn tell(pool: &store::PgPool, event: EventType, name: &str, from: Address) -> Result<(), Problem> {
     let data = json!({"name": name, "address": from.text()});
     Ok(outbox::tell(pool, &[Event::of_person(event, name, name, data)]).await?)
 }
@@ -122,6 +125,7 @@ struct Who {
     admin: bool,
     groups: Vec<String>,
     must_change: bool,
+    organisation: bool,
 }
 
 /// A new token for the one that ends, by the cookie; the cookie is replaced, too.
@@ -139,29 +143,46 @@ pub async fn refresh(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     let token = sessions::Token { hash: &hash, expires_at: now + cookie::LASTS };
     let owner = sessions::replace(app.pool()?, &digest(old), token, now).await?;
     let owner = owner.ok_or_else(Problem::signed_out)?;
-    let sessions::Owner { name, admin, groups, must_change, family } = owner;
-    answer(&app, Who { name, admin, groups, must_change }, family, &shown)
+    let sessions::Owner { name, admin, groups, must_change, organisation, family } = owner;
+    answer(&app, Who { name, admin, groups, must_change, organisation }, family, &shown)
+}
+
+/// Somebody is signed out here.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignedOut {
+    /// Where the browser signs out of the organisation, too.
+    next: String,
 }
 
 /// Sign out: no token of this sign-in can be refreshed any more.
 #[utoipa::path(delete, path = "/session", tag = "session", operation_id = "signOut",
     responses(
+        (status = 200, description = "signed out here; the organisation has a page for it, too", body = SignedOut),
         (status = 204, description = "signed out"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ))]
 pub async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     cookie::same_site(&headers)?;
-    if let Some(token) = cookie::read(&headers) {
-        sessions::end(app.pool()?, &digest(token)).await?;
-    }
+    let issuer = match cookie::read(&headers) {
+        Some(token) => sessions::end(app.pool()?, &digest(token)).await?,
+        None => None,
+    };
+    let next = match issuer {
+        Some(issuer) => door::sign_out_at(&app, &issuer).await,
+        None => None,
+    };
     let cookie = cookie::clear(app.secure).map(|cookie| (header::SET_COOKIE, cookie));
-    Ok((StatusCode::NO_CONTENT, cookie.into_iter().collect::<HeaderMap>()).into_response())
+    let cookie = cookie.into_iter().collect::<HeaderMap>();
+    Ok(match next {
+        Some(next) => (cookie, Json(SignedOut { next })).into_response(),
+        None => (StatusCode::NO_CONTENT, cookie).into_response(),
+    })
 }
 
 fn answer(app: &App, who: Who, family: Uuid, shown: &str) -> Result<Response, Problem> {
-    let Who { name, admin, groups, must_change } = who;
+    let Who { name, admin, groups, must_change, organisation } = who;
     let now = (app.clock)();
-    let claims = UserClaims { groups, ..UserClaims::new(&name, admin, family, now) };
+    let claims = UserClaims { groups, organisation, ..UserClaims::new(&name, admin, family, now) };
     let token = token::issue(&app.key, &claims)
         .map_err(|error| Problem::unavailable("The token could not be signed, try again.", error))?;
     let session = Session { token, expires_at: now + USER_TOKEN, user: Account { name, admin, must_change } };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use store::PgPool;
 
 use super::bindings::Bindings;
+use super::organisation::Door;
 use super::standing::Standing;
 use crate::api::problem::Problem;
 use crate::hooks::Hooks;
@@ -18,6 +19,8 @@ pub struct Shared {
     pub proxies: usize,
     /// What Git servers tell.
     pub hooks: Hooks,
+    /// The organisation that people sign in with.
+    pub door: Door,
     /// Who has which role.
     pub roles: Option<Arc<dyn Bindings>>,
 }
@@ -25,7 +28,13 @@ pub struct Shared {
 impl Shared {
     /// Without what belongs to an installation only.
     pub fn new(pool: Option<PgPool>) -> Self {
-        Self { standing: Standing::new(pool), proxies: 0, hooks: Hooks::default(), roles: None }
+        Self {
+            standing: Standing::new(pool),
+            proxies: 0,
+            hooks: Hooks::default(),
+            door: Door::default(),
+            roles: None,
+        }
     }
 
     /// Who has which role.

@@ -1,5 +1,5 @@
 import type {
-  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, FieldError, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, Start, StopHow, YesOrNo,
+  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, FieldError, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, SignedOut, Start, StopHow, Ways, YesOrNo,
 } from './schema'
 
 /** The server said no, or did not answer: `status` 0. */
@@ -103,7 +103,9 @@ export const api = {
   signIn: async (name: string, password: string): Promise<Session> =>
     (await send('POST', '/session', { body: { name, password } })).json(),
   refresh: async (): Promise<Session> => (await send('POST', '/session/refresh', {})).json(),
-  signOut: async (): Promise<void> => void (await send('DELETE', '/session', {})),
+  /** Where the browser signs out of the organisation, too; nothing, if there is no such place. */
+  signOut: async (): Promise<SignedOut | null> => content(await send('DELETE', '/session', {})),
+  signInWays: async (): Promise<Ways> => content(await send('GET', '/session/ways', {})),
   services: (after?: string): Promise<ServicePage> =>
     asked('GET', `/services?limit=200${after === undefined ? '' : `&after=${part(after)}`}`),
   /** Of one namespace; at most 200. */

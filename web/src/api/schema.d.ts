@@ -527,6 +527,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** From the organisation. */
+        get: operations["finishSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/oidc/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** To the organisation. For browsers: they are led on, and back to `callback`. */
+        get: operations["startSignIn"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/session/refresh": {
         parameters: {
             query?: never;
@@ -538,6 +572,23 @@ export interface paths {
         put?: never;
         /** A new token for the one that ends, by the cookie; the cookie is replaced, too. */
         post: operations["refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How one can sign in. For everybody. */
+        get: operations["signInWays"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1588,6 +1639,11 @@ export interface components {
             /** @description Its password. */
             password: string;
         };
+        /** @description Somebody is signed out here. */
+        SignedOut: {
+            /** @description Where the browser signs out of the organisation, too. */
+            next: string;
+        };
         /** @description What is to be run. */
         Start: {
             /**
@@ -1846,6 +1902,16 @@ export interface components {
             /** @description Only once it is over: whether it succeeded. */
             succeeded?: boolean;
         };
+        /** @description An organisation to sign in with. */
+        Way: {
+            /** @description What people call it. */
+            name: string;
+        };
+        /** @description How one can sign in, besides name and password. */
+        Ways: {
+            /** @description With one's organisation, by GET /session/oidc/start. Absent: none is configured. */
+            organisation?: components["schemas"]["Way"];
+        };
         /**
          * @description A day of the week.
          * @enum {string}
@@ -1950,6 +2016,7 @@ export type ServiceState = components['schemas']['ServiceState'];
 export type ServiceToken = components['schemas']['ServiceToken'];
 export type Session = components['schemas']['Session'];
 export type SignIn = components['schemas']['SignIn'];
+export type SignedOut = components['schemas']['SignedOut'];
 export type Start = components['schemas']['Start'];
 export type Step = components['schemas']['Step'];
 export type StepError = components['schemas']['StepError'];
@@ -1967,6 +2034,8 @@ export type UserChange = components['schemas']['UserChange'];
 export type UserPage = components['schemas']['UserPage'];
 export type UsualStep = components['schemas']['UsualStep'];
 export type Verdict = components['schemas']['Verdict'];
+export type Way = components['schemas']['Way'];
+export type Ways = components['schemas']['Ways'];
 export type Weekday = components['schemas']['Weekday'];
 export type Window = components['schemas']['Window'];
 export type YesOrNo = components['schemas']['YesOrNo'];
@@ -3330,8 +3399,83 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description signed out here; the organisation has a page for it, too */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOut"];
+                };
+            };
             /** @description signed out */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finishSignIn: {
+        parameters: {
+            query?: {
+                /** @description To be turned into a token. */
+                code?: string;
+                /** @description Which sign-in this answers. */
+                state?: string;
+                /** @description Who answers. */
+                iss?: string;
+                /** @description Why not. */
+                error?: string;
+                /** @description The same for people. */
+                error_description?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description to where one wanted to go, signed in; or to the page, which says why not */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startSignIn: {
+        parameters: {
+            query?: {
+                /** @description A path of this page. Default: its beginning. */
+                next?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description to the organisation, or to the page, which says why not */
+            303: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3371,6 +3515,33 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    signInWays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ways"];
                 };
             };
             default: {

@@ -74,9 +74,11 @@ export const useSession = defineStore('session', () => {
     resume,
     waiting,
     signIn: async (name: string, password: string): Promise<void> => void take(await api.signIn(name, password)),
-    signOut: async (): Promise<void> => {
-      await api.signOut()
+    /** Answers where the browser goes to sign out of the organisation, too. */
+    signOut: async (): Promise<string | undefined> => {
+      const out = await api.signOut()
       forget()
+      return out?.next
     },
     forget,
     /** Tells each newer token. */

@@ -50,7 +50,9 @@ const BINDINGS: &str = "rolebindings.rbac.authorization.k8s.io";
 fn takes(operation: &str) -> (Takes, Value) {
     let none = Value::Null;
     match operation {
-        "signIn" | "refresh" | "signOut" | "hook" => (Nothing, none),
+        "signIn" | "signInWays" | "startSignIn" | "finishSignIn" | "refresh" | "signOut" | "hook" => {
+            (Nothing, none)
+        }
         "getAccount"
         | "listServices"
         | "findDeployments"
