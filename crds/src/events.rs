@@ -271,7 +271,7 @@ pub fn markdown() -> String {
     use std::fmt::Write;
     let mut table = format!(
         "# Events\n\nGenerated from `crds/src/events.rs`, version {VERSION}. Everything that is told to anybody has its name here: \
-         the stream of changes, notifications (as CloudEvents, docs/notifications.md), and the audit log. Within a version a name \
+         the stream of changes, notifications (as CloudEvents, docs/api.md), and the audit log. Within a version a name \
          keeps its meaning; new ones may come.\n\n| event | CloudEvents type | what it means |\n|---|---|---|\n"
     );
     for event in EventType::ALL {

@@ -50,6 +50,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.playbook) != has(self.script)").message("write exactly one of playbook and script"))]
 #[x_kube(validation = Rule::new("!has(self.options) || !has(self.options.factCache) || (has(self.runner) && has(self.runner.cache))").message("options.factCache: facts are kept in a volume, so name its claim in runner.cache"))]
+#[x_kube(validation = Rule::new("!has(self.notify) || has(self.source.git) || self.notify.all(n, !has(n.commitStatus))").message("notify: commitStatus marks commits, so it needs a source of git"))]
 #[x_kube(validation = Rule::new("!has(self.source.image) || (has(self.runner) && has(self.runner.image))").message("source.image: the playbook is in an image of yours, so name that image in runner.image"))]
 pub struct ServiceSpec {
     /// What people see. Default: the name.

@@ -81,8 +81,8 @@ pub struct Listed {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Looks through what is new in the outbox: `wanted` says who is told what, from `spec.notify` of the
-/// event's Service. Answers whether there is more.
+/// Looks through what is new in the outbox: `wanted` says who is told what, by the event's Service:
+/// `{notify, url}`, its `spec.notify` and the address of its repository. Answers whether there is more.
 pub async fn plan(
     pool: &PgPool,
     limit: i64,
@@ -97,14 +97,15 @@ pub async fn plan(
         if event.service.is_empty() {
             continue;
         }
-        let notify = sqlx::query_scalar!(
-            r#"select object #> '{spec,notify}' from services where namespace = $1 and name = $2
+        let service = sqlx::query_scalar!(
+            r#"select jsonb_build_object('notify', object #> '{spec,notify}', 'url', object #> '{spec,source,git,url}')
+               from services where namespace = $1 and name = $2
                order by gone_at nulls first, resource_version desc limit 1"#,
             event.namespace,
             event.service
         );
-        let Some(notify) = notify.fetch_optional(&mut *tx).await?.flatten() else { continue };
-        for NewDelivery { event, target, channel } in wanted(&event, &notify) {
+        let Some(service) = service.fetch_optional(&mut *tx).await?.flatten() else { continue };
+        for NewDelivery { event, target, channel } in wanted(&event, &service) {
             sqlx::query!(
                 "insert into deliveries (id, event_id, type, at, namespace, service, subject, target, channel, data, next_at)
                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()) on conflict (event_id, target) do nothing",

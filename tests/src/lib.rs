@@ -4,11 +4,13 @@
 
 pub mod audit;
 pub mod browser;
+mod certificates;
 pub mod database;
 mod dump;
 pub mod edits;
 pub mod expect;
 pub mod kubectl;
+pub mod letters;
 mod looks;
 pub mod manifest;
 pub mod node;

@@ -41,11 +41,7 @@ impl<'a> Python<'a> {
         });
         story.apply(&Manifest(service)).await?;
         story.apply(&Manifest(pod)).await?;
-        let ready = |pod: &Pod| {
-            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
-        };
-        story.pods.until(name, "ready", READY_WITHIN, ready).await?;
+        ready(story, name).await?;
         Ok(Self { story, name: name.to_owned(), port })
     }
 
@@ -58,6 +54,15 @@ impl<'a> Python<'a> {
     pub async fn log(&self) -> Result<String> {
         Ok(self.story.api::<Pod>().logs(&self.name, &LogParams::default()).await?)
     }
+}
+
+/// A pod of the story, once it is ready.
+pub(crate) async fn ready(story: &Story, name: &str) -> Result<Pod> {
+    let ready = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    };
+    story.pods.until(name, "ready", READY_WITHIN, ready).await
 }
 
 /// The address of a run's pod.

@@ -1,5 +1,6 @@
 //! A program that receives webhooks: a pod of its own, which checks each signature for itself (Standard
-//! Webhooks, in another language than the one that signs) and says on its log what came.
+//! Webhooks, in another language than the one that signs) and says on its log what came. What goes to
+//! `/api/` it takes as such a program takes a commit's status.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, api::LogParams};
 use serde_json::{Value, json};
 
-use crate::{Story, manifest::Manifest, servers};
+use crate::{Story, manifest::Manifest, pods, servers};
 
 const NAME: &str = "receiver";
 /// For what was told to arrive.
@@ -19,6 +20,11 @@ key = base64.b64decode(os.environ["SECRET"].removeprefix("whsec_"))
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path.startswith("/api/"):
+            said = {"path": self.path, "authorization": self.headers["authorization"], "event": json.loads(body)}
+            print(json.dumps(said), flush=True)
+            self.send_response(201)
+            return self.end_headers()
         at, signature = self.headers["webhook-timestamp"], self.headers["webhook-signature"]
         signed = f'{self.headers["webhook-id"]}.{at}.'.encode() + body
         right = "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
@@ -57,20 +63,19 @@ impl Receiver {
         });
         story.apply(&Manifest(pod)).await?;
         let pods = story.api::<Pod>();
-        let ready = |pod: Option<&Pod>| {
-            let conditions = pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
-            conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-        };
-        let wait = kube::runtime::wait::await_condition(pods.clone(), NAME, ready);
-        let pod =
-            tokio::time::timeout(PATIENCE, wait).await.context("expected the receiver to be ready")??;
-        let address = pod.and_then(|pod| pod.status?.pod_ip).context("the receiver has no address")?;
+        let pod = pods::ready(story, NAME).await?;
+        let address = pod.status.and_then(|status| status.pod_ip).context("the receiver has no address")?;
         Ok(Self { pods, address })
     }
 
     /// Where it receives.
     pub fn url(&self) -> String {
         format!("http://{}:8080/hook", self.address)
+    }
+
+    /// Where its API is.
+    pub fn api(&self) -> String {
+        format!("http://{}:8080/api/v1", self.address)
     }
 
     /// What has come, once it is so many.

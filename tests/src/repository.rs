@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::{
-    Story, kubectl,
+    Story, certificates, kubectl,
     manifest::Manifest,
     servers::{self, NAMESPACE, Servers},
 };
@@ -129,7 +129,7 @@ pub async fn key(story: &Story) -> Result<Manifest> {
 
 async fn make(client: &Client) -> Result<()> {
     if Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE).get_opt("repository-ca").await?.is_none() {
-        for manifest in certificates()? {
+        for manifest in keys()? {
             servers::apply(client, &manifest).await?;
         }
     }
@@ -173,26 +173,19 @@ async fn make(client: &Client) -> Result<()> {
     Ok(())
 }
 
-fn certificates() -> Result<Vec<Manifest>> {
-    let authority_key = rcgen::KeyPair::generate()?;
-    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new())?;
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "a team's own authority");
-    let ca = authority.self_signed(&authority_key)?.pem();
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new(vec![HOST.to_owned()])?.signed_by(&key, &issuer)?;
+fn keys() -> Result<Vec<Manifest>> {
+    let signed = certificates::signed(HOST)?;
     let secret = |name: &str, data: serde_json::Value| {
         Manifest(
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}),
         )
     };
     Ok(vec![
-        secret("repository-tls", json!({"tls.crt": certificate.pem(), "tls.key": key.serialize_pem()})),
+        secret("repository-tls", json!({"tls.crt": signed.certificate, "tls.key": signed.key})),
         secret("repository-users", json!({"users": format!("{USER}:{PASSWORD}\n")})),
         // Last: that it is there says that the others are.
         Manifest(
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "repository-ca"}, "data": {"ca.crt": ca}}),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "repository-ca"}, "data": {"ca.crt": signed.authority}}),
         ),
     ])
 }

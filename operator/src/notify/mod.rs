@@ -2,9 +2,13 @@
 //! what is to be told stands in PostgreSQL, so one that is killed in the middle tells it again, with
 //! the same id. Runs neither wait for this nor fail with it.
 
+mod commit_status;
+mod mail;
 mod message;
 mod plan;
 mod send;
+mod smtp;
+mod words;
 
 use std::time::Duration;
 
@@ -18,7 +22,10 @@ use store::{
     listen,
 };
 
-use self::send::Sender;
+use self::{
+    plan::{Entry, Kind},
+    send::Sender,
+};
 use crate::clock::Clock;
 
 /// Events that are looked through at once.
@@ -72,19 +79,35 @@ async fn work(client: &Client, pool: &PgPool, sender: &Sender, clock: &Clock) ->
 
 async fn deliver(client: &Client, sender: &Sender, clock: &Clock, due: &Due) -> Outcome {
     let tried = async {
-        let channel = plan::channel(&due.channel).ok_or("this entry of spec.notify cannot be read")?;
+        let Entry { kind, secret: name } =
+            Entry::read(&due.channel).ok_or("this entry of spec.notify cannot be read")?;
         let secrets = Api::<Secret>::namespaced(client.clone(), &due.namespace);
-        let secret = crate::named::get(&secrets, &channel.secret)
-            .await
-            .map_err(|_| "Kubernetes did not give the Secret")?;
-        let secret = secret.ok_or_else(|| format!("there is no Secret {}", channel.secret))?;
+        let secret =
+            crate::named::get(&secrets, &name).await.map_err(|_| "Kubernetes did not give the Secret")?;
+        let secret = secret.ok_or_else(|| format!("there is no Secret {name}"))?;
         let value = |key: &str| {
             let bytes = secret.data.as_ref().and_then(|data| data.get(key))?;
             String::from_utf8(bytes.0.clone()).ok().map(|text| text.trim().to_owned())
         };
-        let url = value("url").ok_or_else(|| format!("the Secret {} has no key url", channel.secret))?;
-        let request = message::request(channel.kind, due, &url, value("secret").as_deref(), clock.now())?;
-        sender.send(request).await.map_err(send::Failed::into)
+        let needed = |key: &str| value(key).ok_or_else(|| format!("the Secret {name} has no key {key}"));
+        match kind {
+            Kind::Webhook => {
+                let (url, secret) = (needed("url")?, value("secret"));
+                sender.send(message::webhook(due, &url, secret.as_deref(), clock.now())?).await
+            }
+            Kind::Slack => sender.send(message::slack(due, &needed("url")?)?).await,
+            Kind::CommitStatus(provider, repository) => {
+                let (token, url) = (needed("token")?, value("url"));
+                let request = commit_status::request(provider, &repository, due, &token, url.as_deref())?;
+                let last = !commit_status::is_final(&due.event);
+                sender.send(request).await.map_err(|fault| Fault { last: fault.last || last, ..fault })
+            }
+            Kind::Email(to) => {
+                let server = mail::server(&needed("url")?)?;
+                let mail = mail::message(due, &needed("from")?, &to)?;
+                smtp::send(sender.allowed(), &server, value("ca.crt").as_deref(), &mail).await
+            }
+        }
     };
     match tried.await {
         Ok(()) => Outcome::Delivered,
@@ -122,6 +145,28 @@ fn said(due: &Due, outcome: &Outcome) {
         }
         Outcome::Dead(error) => {
             tracing::warn!(service, event, error, "{event} of {service} is told no more: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use store::{deliveries::Due, sqlx::types::Uuid};
+
+    /// Something to be told.
+    pub fn due(event: &str, data: Value) -> Due {
+        Due {
+            id: Uuid::from_u128(7),
+            event_id: "uid/deployment.failed/".into(),
+            event: event.into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            namespace: "team".into(),
+            service: "blog".into(),
+            subject: "blog-1".into(),
+            channel: Value::Null,
+            data,
+            attempts: 0,
         }
     }
 }

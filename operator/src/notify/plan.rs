@@ -1,12 +1,14 @@
 //! Who is told what, and when it is tried again. Pure.
 
-use crds::notify::Notify;
+use crds::notify::{Notify, Provider};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{
     deliveries::{NewDelivery, Outcome},
     outbox::Stored,
 };
+
+use super::commit_status::{self, Repository};
 
 /// After each try that failed: how long until the next one. Fifteen hours in all.
 const PAUSES: [SignedDuration; 9] = [
@@ -21,47 +23,84 @@ const PAUSES: [SignedDuration; 9] = [
     SignedDuration::from_hours(8),
 ];
 
-/// What kind of receiver it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// CloudEvents.
-    Webhook,
-    /// Text for people.
-    Slack,
-}
-
 /// An entry of `spec.notify`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channel {
+pub struct Entry {
     /// What kind of receiver it is.
     pub kind: Kind,
     /// The Secret with its address.
     pub secret: String,
 }
 
-/// Reads an entry.
-pub fn channel(entry: &Value) -> Option<Channel> {
-    let Notify { webhook, slack, .. } = serde_json::from_value(entry.clone()).ok()?;
-    match (webhook, slack) {
-        (Some(channel), None) => Some(Channel { kind: Kind::Webhook, secret: channel.secret_ref.name }),
-        (None, Some(channel)) => Some(Channel { kind: Kind::Slack, secret: channel.secret_ref.name }),
-        _ => None,
+/// What kind of receiver it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A program, by CloudEvents.
+    Webhook,
+    /// A chat.
+    Slack,
+    /// People, at these addresses.
+    Email(Vec<String>),
+    /// The commit of this repository.
+    CommitStatus(Provider, Repository),
+}
+
+impl Entry {
+    /// Reads one; `repository` beside it is where the Service's source was when the event was told.
+    pub fn read(entry: &Value) -> Option<Self> {
+        let repository = || serde_json::from_value(entry["repository"].clone()).ok();
+        let Notify { webhook, slack, email, commit_status, .. } =
+            serde_json::from_value(entry.clone()).ok()?;
+        let (kind, secret) = match (webhook, slack, email, commit_status) {
+            (Some(channel), None, None, None) => (Kind::Webhook, channel.secret_ref),
+            (None, Some(channel), None, None) => (Kind::Slack, channel.secret_ref),
+            (None, None, Some(email), None) => (Kind::Email(email.to), email.secret_ref),
+            (None, None, None, Some(status)) => {
+                (Kind::CommitStatus(status.provider, repository()?), status.secret_ref)
+            }
+            _ => return None,
+        };
+        Some(Self { kind, secret: secret.name })
+    }
+
+    fn target(&self) -> String {
+        let kind = match self.kind {
+            Kind::Webhook => "webhook",
+            Kind::Slack => "slack",
+            Kind::Email(_) => "email",
+            Kind::CommitStatus(..) => "commitStatus",
+        };
+        format!("{kind}/{}", self.secret)
+    }
+
+    /// Of the commit only a run says something, and only of one that it has.
+    fn concerns(&self, event: &Stored) -> bool {
+        let Kind::CommitStatus(provider, _) = self.kind else { return true };
+        let commit = event.data["revision"].as_str().and_then(commit_status::commit);
+        commit.is_some() && commit_status::state(provider, &event.event).is_some()
     }
 }
 
-/// Who is told of an event. Previews and drift checks change nothing, and are nobody's news.
-pub fn wanted(event: &Stored, notify: &Value) -> Vec<NewDelivery> {
+/// Who is told of an event, by its Service: `{notify, url}`, the second of its repository. Previews and
+/// drift checks change nothing, and are nobody's news.
+pub fn wanted(event: &Stored, service: &Value) -> Vec<NewDelivery> {
     if event.data["mode"] == "Check" {
         return Vec::new();
     }
-    let entries = notify.as_array().map(Vec::as_slice).unwrap_or_default();
+    let entries = service["notify"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let repository = service["url"].as_str().and_then(Repository::of);
     let told = entries.iter().filter_map(|entry| {
-        let Notify { when, .. } = serde_json::from_value(entry.clone()).ok()?;
-        let Channel { kind, secret } = channel(entry)?;
-        when.iter().any(|when| when.event().as_str() == event.event).then(|| NewDelivery {
+        let Notify { when, commit_status, .. } = serde_json::from_value(entry.clone()).ok()?;
+        let mut channel = entry.clone();
+        if commit_status.is_some() {
+            channel["repository"] = json!(repository);
+        }
+        let entry = Entry::read(&channel)?;
+        let asked = when.iter().any(|when| when.event().as_str() == event.event);
+        (asked && entry.concerns(event)).then(|| NewDelivery {
             event: event.clone(),
-            target: format!("{}/{secret}", if kind == Kind::Webhook { "webhook" } else { "slack" }),
-            channel: entry.clone(),
+            target: entry.target(),
+            channel,
         })
     });
     told.collect()
@@ -77,8 +116,6 @@ pub fn again(attempts: i32, error: String, now: Timestamp) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn event(word: &str, data: Value) -> Stored {
@@ -103,7 +140,10 @@ mod tests {
             {"carrierPigeon": {}},
         ]);
         let told = |word: &str, data: Value| -> Vec<String> {
-            wanted(&event(word, data), &notify).into_iter().map(|told| told.target).collect()
+            wanted(&event(word, data), &json!({"notify": notify}))
+                .into_iter()
+                .map(|told| told.target)
+                .collect()
         };
         assert_eq!(told("deployment.failed", json!({})), ["webhook/hook", "slack/chat"]);
         assert_eq!(told("deployment.finished", json!({})), ["webhook/hook"]);
@@ -111,6 +151,28 @@ mod tests {
         assert_eq!(told("deployment.queued", json!({})), Vec::<String>::new());
         assert_eq!(told("deployment.failed", json!({"mode": "Check"})), Vec::<String>::new());
         assert_eq!(wanted(&event("deployment.failed", json!({})), &json!("nonsense")), []);
+    }
+
+    #[test]
+    fn a_commit_is_marked_by_runs_that_have_one() {
+        let service = json!({
+            "notify": [{"commitStatus": {"provider": "GitHub", "secretRef": {"name": "github"}}, "when": ["Started", "Failed", "DriftFound"]}],
+            "url": "https://github.com/web/blog.git",
+        });
+        let commit = json!({"revision": "main@sha1:0123456789abcdef0123456789abcdef01234567"});
+        let told = wanted(&event("deployment.failed", commit.clone()), &service);
+        assert_eq!(told[0].target, "commitStatus/github");
+        let repository = Repository { host: "github.com".into(), path: "web/blog".into() };
+        let kind = Entry::read(&told[0].channel).expect("can be read again").kind;
+        assert_eq!(kind, Kind::CommitStatus(Provider::GitHub, repository));
+        assert_eq!(wanted(&event("deployment.started", commit.clone()), &service).len(), 1);
+        for (word, data, service) in [
+            ("deployment.failed", json!({}), service.clone()),
+            ("drift.found", commit.clone(), service.clone()),
+            ("deployment.failed", commit, json!({"notify": service["notify"]})),
+        ] {
+            assert_eq!(wanted(&event(word, data), &service), []);
+        }
     }
 
     #[test]

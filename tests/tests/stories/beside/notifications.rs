@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use tests::{
-    Outcome, Story, browser, browser::Browser, deployment, ensure, holds, manifest::Manifest,
-    receiver::Receiver, same, service,
+    Outcome, Result, Story, browser, browser::Browser, deployment, ensure, holds, letters::Letters,
+    manifest::Manifest, receiver::Receiver, repository::Repository, same, service,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -11,6 +11,20 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 fn secret(name: &str, url: &str) -> Manifest {
     Manifest(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
         "stringData": {"url": url, "secret": SECRET}}))
+}
+
+/// The deliveries of a Service, once so many were tried.
+async fn tried(browser: &Browser, service: &str, enough: usize) -> Result<Vec<Value>> {
+    let began = std::time::Instant::now();
+    loop {
+        let list = browser.ask("GET", &format!("{service}/deliveries"), None).await?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        if items.len() == enough && items.iter().all(|one| one["attempts"].as_i64() >= Some(1)) {
+            return Ok(items);
+        }
+        ensure!(began.elapsed().as_secs() < 30, "expected {enough} deliveries, each tried, saw {list}");
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
 }
 
 #[tokio::test]
@@ -48,16 +62,7 @@ async fn a_webhook_arrives_signed_and_none_goes_inside() -> Outcome {
         same("what was told", types[1], &json!("dev.fastdeploy.deployment.failed.v1"))?;
         same("how often", heard.len(), 2)?;
 
-        let began = std::time::Instant::now();
-        let list = loop {
-            let list = browser.ask("GET", &format!("{blog}/deliveries"), None).await?;
-            let items = list["items"].as_array().cloned().unwrap_or_default();
-            if items.len() == 5 && items.iter().all(|one| one["attempts"].as_i64() >= Some(1)) {
-                break items;
-            }
-            ensure!(began.elapsed().as_secs() < 30, "expected five deliveries, each tried, saw {list}");
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        };
+        let list = tried(&browser, &blog, 5).await?;
         for one in &list {
             let target = one["target"].as_str().unwrap_or_default();
             let arrived = target == "webhook/hook";
@@ -67,6 +72,74 @@ async fn a_webhook_arrives_signed_and_none_goes_inside() -> Outcome {
             }
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_e_mail_arrives_and_the_commit_is_marked() -> Outcome {
+    Story::tell("letters", async |story| {
+        let (letters, receiver) = (Letters::of(story).await?, Receiver::of(story, SECRET).await?);
+        for (name, scheme, password, authority) in [
+            ("tls", "smtps", letters.password(), true),
+            ("starttls", "smtp", letters.password(), true),
+            ("wrong", "smtps", "not-the-password", true),
+            ("unknown", "smtps", letters.password(), false),
+            ("stranger", "smtp", letters.password(), false),
+        ] {
+            story.apply(&letters.secret(name, scheme, password, authority)).await?;
+        }
+        story.apply(&Manifest(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "gitea"},
+            "stringData": {"token": "t0ken", "url": receiver.api()}}))).await?;
+        let mail = |name: &str| json!({"email": {"secretRef": {"name": name}, "to": ["ops@example.com", "anna@example.com"]}});
+        let mut notify = ["tls", "starttls", "wrong", "unknown", "stranger"].map(mail).to_vec();
+        notify.push(json!({"commitStatus": {"provider": "Gitea", "secretRef": {"name": "gitea"}}, "when": ["Started", "Succeeded"]}));
+
+        let repository = Repository::public(story).await?;
+        let playbook = "- hosts: all\n  gather_facts: false\n  tasks: [{name: Say, ansible.builtin.debug: {msg: hello}}]\n";
+        let commit = repository.commit("main", "deploy.yml", playbook, None).await?;
+        story.apply(&Manifest(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "blog"},
+            "spec": {
+                "source": {"git": {"url": repository.https(), "branch": "main", "caBundle": repository.ca()}},
+                "playbook": "deploy.yml", "inventory": {"local": true}, "notify": notify,
+            },
+        }))).await?;
+        let browser = Browser::at_the_page().await?;
+        let blog = format!("/services/{}/blog", story.namespace);
+        browser::known(&browser, &blog).await?;
+        story.apply(&deployment("good", "blog")).await?;
+        story.ends("good").await?;
+
+        let come = letters.come(2).await?;
+        let mut ports: Vec<&Value> = come.iter().map(|one| &one["port"]).collect();
+        ports.sort_by_key(|port| port.as_i64());
+        same("ports", ports, vec![&json!(8465), &json!(8587)])?;
+        for one in &come {
+            same("receivers", &one["to"], &json!(["ops@example.com", "anna@example.com"]))?;
+            same("sender", &one["from"], &json!("deploy@example.com"))?;
+            let subject = one["subject"].as_str().unwrap_or_default();
+            holds("subject", subject, &format!("blog #1 ({}) is live", story.namespace))?;
+            holds("text", one["text"].as_str().unwrap_or_default(), &commit)?;
+        }
+        let heard = receiver.heard(2).await?;
+        let path = heard[0]["path"].as_str().unwrap_or_default();
+        holds("path", path, &format!("/{}/statuses/{commit}", story.namespace))?;
+        same("token", &heard[0]["authorization"], &json!("token t0ken"))?;
+        let mut states: Vec<&str> = heard.iter().filter_map(|one| one["event"]["state"].as_str()).collect();
+        states.sort_unstable();
+        same("states", states, vec!["pending", "success"])?;
+
+        for one in tried(&browser, &blog, 7).await? {
+            let (target, error) = (one["target"].as_str().unwrap_or_default(), one["lastError"].as_str().unwrap_or_default());
+            match target {
+                "email/tls" | "email/starttls" | "commitStatus/gitea" => same(target, &one["state"], &json!("delivered"))?,
+                "email/wrong" => holds(target, error, "the mail server did not take it")?,
+                _ => holds(target, &error.to_lowercase(), "certificate")?,
+            }
+            ensure!(!error.contains("not-the-password") && !error.contains(letters.password()), "the error of {target} holds a password: {error}");
+        }
+        same("e-mails in the end", letters.come(2).await?.len(), 2)
     })
     .await
 }
