@@ -8,10 +8,11 @@ use k8s_openapi::api::{
     core::v1::{Namespace, Pod},
 };
 use kube::{
-    Api, Client,
+    Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
     runtime::wait::await_condition,
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{installation, kubectl};
@@ -46,8 +47,11 @@ impl Program {
 
     async fn all_pods(&self) -> Result<Vec<Pod>> {
         let selector = format!("app.kubernetes.io/component={}", self.component);
-        let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
-        Ok(api.list(&ListParams::default().labels(&selector)).await?.items)
+        Ok(self.pods_api().list(&ListParams::default().labels(&selector)).await?.items)
+    }
+
+    fn pods_api(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &installation())
     }
 
     /// As many as that, and they are ready; or none, and they are gone.
@@ -57,15 +61,7 @@ impl Program {
         if replicas > 0 {
             return self.ready().await;
         }
-        let api = Api::<Pod>::namespaced(self.client.clone(), &installation());
-        for pod in self.all_pods().await? {
-            let uid = pod.metadata.uid.unwrap_or_default();
-            let name = pod.metadata.name.unwrap_or_default();
-            let gone = await_condition(api.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
-            let late = || format!("expected {name} to be gone within a minute");
-            tokio::time::timeout(Duration::from_mins(1), gone).await.with_context(late)??;
-        }
-        Ok(())
+        gone(&self.pods_api(), self.all_pods().await?, Duration::from_mins(1)).await
     }
 
     /// Waits until all replicas that are wanted are ready.
@@ -94,22 +90,10 @@ impl Program {
         let deployment = format!("deployment/{}", self.name());
         kubectl::run(&["--namespace", &installation(), "set", "env", &deployment, &variable]).await?;
         self.ready().await?;
-        self.successors_only().await
-    }
-
-    /// Waits until those of before are gone: an operator that is ready does not lead before the one that goes lets it.
-    async fn successors_only(&self) -> Result<()> {
-        let pods = Api::<Pod>::namespaced(self.client.clone(), &installation());
-        for pod in self.all_pods().await? {
-            let Some(uid) = pod.metadata.uid.filter(|_| pod.metadata.deletion_timestamp.is_some()) else {
-                continue;
-            };
-            let name = pod.metadata.name.unwrap_or_default();
-            let gone = await_condition(pods.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
-            let late = || format!("expected pod {name} to be gone within a minute");
-            tokio::time::timeout(Duration::from_mins(1), gone).await.with_context(late)??;
-        }
-        Ok(())
+        // An operator that is ready does not lead before the one that goes lets it.
+        let mut going = self.all_pods().await?;
+        going.retain(|pod| pod.metadata.deletion_timestamp.is_some());
+        gone(&self.pods_api(), going, Duration::from_mins(1)).await
     }
 
     /// The environment that the chart gives to it.
@@ -139,15 +123,21 @@ impl Program {
 pub async fn quiet(client: &Client) -> Result<()> {
     let namespaces = Api::<Namespace>::all(client.clone());
     let of_stories = ListParams::default().labels("fastdeploy.dev/test");
-    for namespace in namespaces.list(&of_stories).await?.items {
-        let Some(uid) = namespace.metadata.uid.filter(|_| namespace.metadata.deletion_timestamp.is_some())
-        else {
-            continue;
-        };
-        let name = namespace.metadata.name.unwrap_or_default();
-        let gone = await_condition(namespaces.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
-        let late = || format!("expected namespace {name} to be gone within two minutes");
-        tokio::time::timeout(Duration::from_mins(2), gone).await.with_context(late)??;
+    let mut going = namespaces.list(&of_stories).await?.items;
+    going.retain(|namespace| namespace.metadata.deletion_timestamp.is_some());
+    gone(&namespaces, going, Duration::from_mins(2)).await
+}
+
+/// Waits until these are gone; others of the same names may be there.
+async fn gone<K>(api: &Api<K>, objects: Vec<K>, within: Duration) -> Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    for object in objects {
+        let (name, uid) = (object.name_any(), object.uid().unwrap_or_default());
+        let gone = await_condition(api.clone(), &name, kube::runtime::conditions::is_deleted(&uid));
+        let late = || format!("expected {} {name} to be gone within {within:?}", K::kind(&()));
+        tokio::time::timeout(within, gone).await.with_context(late)??;
     }
     Ok(())
 }
