@@ -36,7 +36,8 @@ class Keep:
         return "250 kept"
 def who(server, session, envelope, mechanism, data):
     right = ("me@example.com", os.environ["PASSWORD"])
-    return AuthResult(success=isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode()) == right)
+    good = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode()) == right
+    return AuthResult(success=good, handled=False)
 async def serve():
     loop = asyncio.get_running_loop()
     starttls = lambda: SMTP(Keep(8587), authenticator=who, auth_required=True, tls_context=context, require_starttls=True)
