@@ -13,8 +13,8 @@ use tower_http::compression::CompressionLayer;
 
 use crate::api::problem::Problem;
 use crate::api::{
-    self, activity, compare, decisions, deployments, docs, form, manifest, openapi, output, services, start,
-    wait,
+    self, activity, compare, decisions, deployments, docs, form, manifest, openapi, output, promotion,
+    services, start, wait,
 };
 use crate::audit;
 use crate::claim::cluster::Cluster;
@@ -81,6 +81,8 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/services/{namespace}/{name}/deployments", get(deployments::list).post(start::start))
         .route("/services/{namespace}/{name}/form", get(form::form))
         .route("/services/{namespace}/{name}/plan", get(form::plan))
+        .route("/services/{namespace}/{name}/promotion", get(promotion::look))
+        .route("/services/{namespace}/{name}/promote", post(promotion::promote))
         .route("/services/{namespace}/{name}/durations", get(form::durations))
         .route("/deployments", get(deployments::find_all))
         .route("/deployments/{uid}", get(deployments::one))

@@ -82,7 +82,8 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "is_apply")]
     pub mode: Mode,
     /// Another revision of the Service's repository than the one that is wanted now: a branch, tag or commit that
-    /// its ref permits, or a commit that was live.
+    /// its ref permits, a commit that was live, or one that is live at a Service of this namespace with the same url, path,
+    /// include and branch, tag or semver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 250), regex(pattern = "^[^-\\s][^\\s]*$"))]
     pub revision: Option<String>,

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod names;
 pub mod notify;
 pub mod policy;
+pub mod promotion;
 pub mod reasons;
 pub mod runner;
 mod schema;

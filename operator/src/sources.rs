@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crds::{Reason, Service, names, service::SourceStatus, source::Git};
+use crds::{Reason, Service, names, promotion, service::SourceStatus, source::Git};
 use frozen::{Commit, Fault, Repository};
+use futures::FutureExt;
 use git::{Auth, Refs, Remote, Selector};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -75,6 +76,15 @@ enum Looked {
     Not(Fault),
 }
 
+/// Whether a commit is live at another Service from which it may be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Promoted {
+    Yes,
+    /// It is live at one that does not follow the same; the sentence says what to make equal.
+    Unlike(String),
+    No,
+}
+
 /// What a pass learns.
 pub struct Seen {
     /// The commit that is wanted.
@@ -129,8 +139,9 @@ impl Sources {
     }
 
     /// A revision that somebody chose, instead of the one that is wanted: one of the refs that the Service
-    /// permits, by its name or its commit, or a commit of `lived`, which were live.
-    pub fn choose(&self, service: &Service, revision: &str, lived: &[String]) -> Repository {
+    /// permits, by its name or its commit, a commit of `lived`, which were live, or one that is live at a Service that
+    /// follows the same. `patient`: what is not known may have come a moment ago.
+    pub fn choose(&self, service: &Service, revision: &str, lived: &[String], patient: bool) -> Repository {
         let invalid = |message: String| {
             Repository::Lost(
                 Fault { reason: Reason::InvalidInput, message: format!("revision: {message}") },
@@ -146,6 +157,7 @@ impl Sources {
         }
         let namespace = service.namespace().unwrap_or_default();
         let key = git.repository(&namespace);
+        let others = self.promoted(service, git, revision);
         let mut known = self.lock();
         let Some(entry) = known.get_mut(&key) else { return Repository::Looking };
         let Some(refs) = entry.refs.clone() else { return Repository::Looking };
@@ -156,13 +168,18 @@ impl Sources {
                 let folder = if found.kind == git::Kind::Tag { "tags" } else { "heads" };
                 (found.name.clone(), found.commit.clone(), format!("refs/{folder}/{}", found.name))
             }
-            None if lived.iter().any(|commit| commit == revision) => {
+            None if lived.iter().any(|commit| commit == revision) || others == Promoted::Yes => {
                 (String::new(), revision.to_owned(), String::new())
             }
+            None if git::is_commit(revision) && (patient || !self.all_known()) => return Repository::Looking,
             None => {
+                if let Promoted::Unlike(message) = others {
+                    return invalid(message);
+                }
                 let names: Vec<_> = permitted.iter().rev().take(5).map(|r| r.name.as_str()).collect();
                 return invalid(format!(
-                    "{revision} is not one that this Service permits; it permits {}, and commits that were live",
+                    "{revision} is not one that this Service permits; it permits {}, commits that were live, and what is \
+                     live at a Service of this namespace that follows the same",
                     names.join(", ")
                 ));
             }
@@ -173,6 +190,23 @@ impl Sources {
             tokio::spawn(self.clone().look_up(key, lookup));
         }
         repository
+    }
+
+    /// Whether the Services have been listed since we started.
+    fn all_known(&self) -> bool {
+        self.services.wait_until_ready().now_or_never().is_some()
+    }
+
+    /// Whether a commit is live at another Service that follows the same. Only for what somebody chose: it looks through
+    /// the Services that are known, in memory.
+    fn promoted(&self, service: &Service, git: &Git, revision: &str) -> Promoted {
+        if !git::is_commit(revision) {
+            return Promoted::No;
+        }
+        let (namespace, name) = (service.namespace(), service.name_any());
+        let all = self.services.state();
+        let others = all.iter().filter(|other| other.namespace() == namespace && other.name_any() != name);
+        promoted((&name, git), revision, others.map(AsRef::as_ref))
     }
 
     /// The branches and tags of a Service's repository.
@@ -483,6 +517,23 @@ fn earlier(service: &Service, git: &Git) -> Option<Commit> {
     })
 }
 
+/// Whether a commit is live at one of the others, and may be taken from there. Pure.
+fn promoted<'a>(to: (&str, &Git), commit: &str, others: impl Iterator<Item = &'a Service>) -> Promoted {
+    let mut found = Promoted::No;
+    for other in others {
+        let live = other.status.as_ref().and_then(|status| status.live.as_ref());
+        let (Some(live), Some(git)) = (live, &other.spec.source.git) else { continue };
+        if promotion::commit(&live.revision) != Some(commit) {
+            continue;
+        }
+        match promotion::taken((&other.name_any(), git, &live.revision), to) {
+            Ok(_) => return Promoted::Yes,
+            Err(unlike) => found = Promoted::Unlike(unlike.message),
+        }
+    }
+    found
+}
+
 /// Which commit a Service wants.
 pub fn selector(git: &Git) -> Selector {
     match (&git.branch, &git.tag, &git.semver, &git.commit) {
@@ -491,5 +542,39 @@ pub fn selector(git: &Git) -> Selector {
         (_, _, Some(range), _) => Selector::Semver(range.clone()),
         (.., Some(commit)) => Selector::Commit(commit.clone()),
         _ => Selector::Default,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    fn service(name: &str, git: Value, revision: &str) -> Service {
+        serde_json::from_value(json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
+            "metadata": {"name": name, "namespace": "team"},
+            "spec": {"source": {"git": git}, "playbook": "deploy.yml", "inventory": {"local": true}},
+            "status": {"live": {"deployment": {"name": "d", "uid": "u"}, "number": 1, "digest": "d",
+                "revision": revision, "since": "2026-11-23T12:00:00Z"}}}))
+        .expect("a Service")
+    }
+
+    #[test]
+    fn what_is_live_where_the_same_is_followed_may_be_taken() {
+        let git = |branch: &str| json!({"url": "https://git.example.com/blog.git", "branch": branch});
+        let target = service("production", git("main"), "main@sha1:0");
+        let ours = target.spec.source.git.clone().expect("a repository");
+        let (older, newer) = (format!("main@sha1:{COMMIT}"), format!("main@sha1:{}", "b".repeat(40)));
+        let take = |others: &[Service]| promoted(("production", &ours), COMMIT, others.iter());
+        let (staging, ahead) =
+            (service("staging", git("main"), &older), service("ahead", git("main"), &newer));
+        let other = service("topic", git("topic"), &format!("topic@sha1:{COMMIT}"));
+        assert_eq!(take(&[ahead.clone(), other.clone(), staging]), Promoted::Yes);
+        assert_eq!(take(&[ahead]), Promoted::No);
+        let Promoted::Unlike(said) = take(&[other]) else { panic!("it follows another branch") };
+        assert!(said.starts_with("source.git.branch: topic has `topic`, production has `main`"), "{said}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
 use crds::deployment::{Approval, Cancel, Deployment};
-use crds::names::{ANNOTATION_REQUESTED_AT, API_SERVER, GROUP};
+use crds::names::{ANNOTATION_REQUESTED_AT, API_SERVER, GROUP, is_object_name};
 use crds::service::Service;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -201,6 +201,20 @@ impl Kubernetes {
     ) -> Api<K> {
         Api::namespaced(self.0.clone(), namespace)
     }
+
+    /// What cannot be the name of an object, for it would be another address, is not there.
+    async fn named<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, kube::Error>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        if !(is_object_name(namespace) && is_object_name(name)) {
+            return Ok(None);
+        }
+        self.api::<K>(namespace).get_opt(name).await
+    }
 }
 
 const fn failed(what: &'static str) -> impl Fn(kube::Error) -> Unavailable {
@@ -235,7 +249,7 @@ impl Cluster for Kubernetes {
     }
 
     fn service<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Answer<Option<Service>>> {
-        Box::pin(async move { self.api(namespace).get_opt(name).await.map_err(failed("read the Service")) })
+        Box::pin(async move { self.named(namespace, name).await.map_err(failed("read the Service")) })
     }
 
     fn deployment<'a>(
@@ -243,9 +257,7 @@ impl Cluster for Kubernetes {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Answer<Option<Deployment>>> {
-        Box::pin(
-            async move { self.api(namespace).get_opt(name).await.map_err(failed("read the Deployment")) },
-        )
+        Box::pin(async move { self.named(namespace, name).await.map_err(failed("read the Deployment")) })
     }
 
     fn create<'a>(

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod openapi;
 pub mod output;
 pub mod problem;
+pub mod promotion;
 pub mod rules;
 pub mod services;
 pub mod start;

@@ -9,7 +9,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
-    activity, compare, decisions, deployments, form, manifest, output, problem, services, start, wait,
+    activity, compare, decisions, deployments, form, manifest, output, problem, promotion, services, start,
+    wait,
 };
 use crate::hooks;
 use crate::people::organisation::door;
@@ -28,7 +29,7 @@ use crate::people::{account, deliveries, roles, session, tokens, users};
         users::create, users::change, users::delete, users::reset_password, roles::list, roles::bind, roles::unbind,
         tokens::list, tokens::create, tokens::revoke, deliveries::list, deliveries::retry, services::list, services::one,
         manifest::create, manifest::read, manifest::change, manifest::delete,
-        deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
+        promotion::look, promotion::promote, deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
         start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,
         output::search, output::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
     ),

@@ -124,7 +124,7 @@ pub async fn retry(
     make(&app, &who, (&row.namespace, &row.service), &headers, spec).await
 }
 
-async fn make(
+pub(crate) async fn make(
     app: &App,
     who: &Person,
     (namespace, name): (&str, &str),
@@ -145,7 +145,7 @@ async fn make(
         let detail = first.message.clone();
         return Err(Problem::wrong(wrong, detail));
     }
-    let trigger = format!("api:{}\n{key}", who.name);
+    let trigger = trigger(who, &key);
     let mut wanted = wanted(&service, namespace, who, &trigger, spec);
     if let Some(request) = &request {
         let trace = (names::ANNOTATION_TRACEPARENT.to_owned(), request.traceparent());
@@ -172,11 +172,7 @@ async fn make(
                 let asked = DeploymentSpec { cancel: None, approval: None, ..there.spec.clone() };
                 asked == wanted.spec && names::requester(there.annotations()) == Some(who.name.as_str())
             });
-            let there = there.ok_or_else(|| {
-                let detail =
-                    "This Idempotency-Key was used for another request. Use a new one for each deed.";
-                Problem::conflict("KeyUsed", detail)
-            })?;
+            let there = there.ok_or_else(key_used)?;
             made_answer(app, who, StatusCode::OK, &there).await
         }
         Created::Refused(refusal) => Err(Problem::refused(refusal)),
@@ -216,7 +212,17 @@ fn wrong(form: &[crds::service::Input], spec: &DeploymentSpec) -> Vec<FieldError
     errors
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
+/// The same person with the same key makes one run.
+pub(crate) fn trigger(who: &Person, key: &str) -> String {
+    format!("api:{}\n{key}", who.name)
+}
+
+pub(crate) fn key_used() -> Problem {
+    let detail = "This Idempotency-Key was used for another request. Use a new one for each deed.";
+    Problem::conflict("KeyUsed", detail)
+}
+
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(Uuid::new_v4().to_string()) };
     let key = key.to_str().ok().map(str::trim).filter(|key| (1..=128).contains(&key.len()));
     let wrong = || Problem::bad_request("Idempotency-Key: write 1 to 128 visible characters.");

@@ -4,6 +4,7 @@ mod audited;
 mod deploying;
 mod manifests;
 mod matrix;
+mod promoted;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};

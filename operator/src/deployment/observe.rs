@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crds::{Deployment, Reason, Service, deployment::NumberRef, names};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Event, Pod, Secret},
@@ -23,6 +23,9 @@ use frozen::Fault;
 /// How long PostgreSQL is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long after a Deployment was made another Service may be about to be live: two watches are not equally fast.
+const JUST_NOW: SignedDuration = SignedDuration::from_secs(5);
+
 /// Reads what a pass needs.
 pub async fn observe(
     eyes: &Eyes,
@@ -40,7 +43,10 @@ pub async fn observe(
             let repository = match &deployment.spec.revision {
                 Some(revision) => {
                     let lived = lived(client, &namespace, &deployment.spec.service).await?;
-                    sources.choose(service, revision, &lived)
+                    let made =
+                        deployment.metadata.creation_timestamp.as_ref().map_or(clock.now(), |time| time.0);
+                    let patient = clock.now().duration_since(made) < JUST_NOW;
+                    sources.choose(service, revision, &lived, patient)
                 }
                 None => sources.look(service).repository,
             };

@@ -62,11 +62,13 @@ fn takes(operation: &str) -> (Takes, Value) {
         "changePassword" => (InPerson, json!({"old": "x", "new": "y"})),
         "getService" | "listDeployments" | "getForm" | "getPlan" | "getDurations" | "listDeliveries"
         | "getDeployment" | "compareDeployments" | "waitForDeployment" | "getOutput" | "searchOutput"
-        | "downloadOutput" | "getManifest" => (Object(None), none),
+        | "downloadOutput" | "getManifest" | "getPromotion" => (Object(None), none),
         "createService" => (Here("create", "services"), none),
         "changeService" => (Object(Some(("update", "services"))), none),
         "deleteService" => (Object(Some(("delete", "services"))), none),
-        "startDeployment" | "retryDeployment" => (Object(Some(("deploy", "services"))), json!({})),
+        "startDeployment" | "retryDeployment" | "promoteService" => {
+            (Object(Some(("deploy", "services"))), json!({}))
+        }
         "retryDelivery" => (Object(Some(("deploy", "services"))), none),
         "cancelDeployment" => (Object(Some(("cancel", "deployments"))), json!({"how": "Now"})),
         "decideDeployment" => {
@@ -226,6 +228,9 @@ impl Matrix {
             body = json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
                 "metadata": {"namespace": namespace, "name": service}, "spec": {}});
         }
+        if path.ends_with("/promote") {
+            body = json!({"to": service});
+        }
         if path.starts_with("/users/") {
             let name = format!("u{}", Uuid::new_v4().simple());
             store::users::create(&self.site.pool, (&name, false), "hash", "admin").await.unwrap();
@@ -256,6 +261,7 @@ impl Matrix {
             .replace("{uid}", &uid.to_string());
         let query = match path.rsplit('/').next() {
             Some("comparison") => format!("?with={uid}"),
+            Some("promotion") => format!("?to={service}"),
             Some("search") => "?q=x".into(),
             _ => String::new(),
         };

@@ -22,6 +22,7 @@ mod people;
 mod pipeline;
 mod pod_deleted;
 mod preempted;
+mod promoted;
 mod pruning;
 mod queue;
 mod rights_of_people;
