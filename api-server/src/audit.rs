@@ -115,7 +115,8 @@ fn operation(request: &Request) -> Option<&'static str> {
         return None;
     }
     if reads {
-        return path.starts_with("/deployments/{uid}/output").then_some(OUTPUT_READ);
+        let shows = ["/deployments/{uid}/output", "/deployments/{uid}/evidence"];
+        return shows.iter().any(|shows| path.starts_with(shows)).then_some(OUTPUT_READ);
     }
     openapi::operation(request.method(), path)
 }

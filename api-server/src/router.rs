@@ -10,11 +10,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 use crate::api::problem::Problem;
 use crate::api::{
-    self, activity, compare, decisions, deployments, docs, form, manifest, openapi, output, promotion,
-    services, start, wait,
+    self, activity, compare, decisions, deployments, docs, evidence, form, manifest, openapi, output,
+    promotion, services, start, wait,
 };
 use crate::audit;
 use crate::claim::cluster::Cluster;
@@ -44,6 +45,8 @@ pub fn runs<C: Cluster>(app: App<C>, intake: Intake) -> Router {
         .merge(reports)
 }
 
+/// To pack it again would take time and gain nothing.
+const PACKED: NotForContentType = NotForContentType::const_new("application/zip");
 /// From the head of a request to its answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -94,6 +97,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/deployments/{uid}/output", get(output::read))
         .route("/deployments/{uid}/output/search", get(output::search))
         .route("/deployments/{uid}/output/download", get(output::download))
+        .route("/deployments/{uid}/evidence", get(evidence::download))
         .route("/hooks", post(hooks::hear).layer(DefaultBodyLimit::max(hooks::MAX_DELIVERY)))
         .route("/activity", get(activity::list))
         .route("/activity/csv", get(activity::csv))
@@ -108,7 +112,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", detail)
         })
         .layer(DefaultBodyLimit::max(api::MAX_BODY))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(PACKED)))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(app.clone(), audit::noted));
     let api = Router::new().route("/ws", get(socket::open)).merge(rest).with_state(app);

@@ -85,7 +85,7 @@ mod tests {
 
     const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-    fn git(more: Value) -> Git {
+    fn git(more: &Value) -> Git {
         let mut git = json!({"url": "https://git.example.com/blog.git", "branch": "main", "path": "sites/blog", "include": ["a", "b"]});
         for (key, value) in more.as_object().cloned().unwrap_or_default() {
             git[key] = value;
@@ -97,8 +97,8 @@ mod tests {
     fn who_follows_the_same_may_take_it_and_nobody_else() {
         let live = format!("main@sha1:{COMMIT}");
         let refused = |more: Value, live: &str| -> Result<String, &'static str> {
-            let ours = git(more);
-            taken(("staging", &git(json!({})), live), ("production", &ours))
+            let ours = git(&more);
+            taken(("staging", &git(&json!({})), live), ("production", &ours))
                 .map(ToOwned::to_owned)
                 .map_err(|unlike| unlike.field)
         };
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_to_make_equal() {
-        let (theirs, ours) = (git(json!({})), git(json!({"branch": null, "tag": "v1"})));
+        let (theirs, ours) = (git(&json!({})), git(&json!({"branch": null, "tag": "v1"})));
         let live = format!("main@sha1:{COMMIT}");
         let unlike = taken(("staging", &theirs, &live), ("production", &ours)).expect_err("another branch");
         assert_eq!(

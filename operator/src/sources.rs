@@ -553,7 +553,7 @@ mod tests {
 
     const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-    fn service(name: &str, git: Value, revision: &str) -> Service {
+    fn service(name: &str, git: &Value, revision: &str) -> Service {
         serde_json::from_value(json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
             "metadata": {"name": name, "namespace": "team"},
             "spec": {"source": {"git": git}, "playbook": "deploy.yml", "inventory": {"local": true}},
@@ -565,13 +565,13 @@ mod tests {
     #[test]
     fn what_is_live_where_the_same_is_followed_may_be_taken() {
         let git = |branch: &str| json!({"url": "https://git.example.com/blog.git", "branch": branch});
-        let target = service("production", git("main"), "main@sha1:0");
+        let target = service("production", &git("main"), "main@sha1:0");
         let ours = target.spec.source.git.clone().expect("a repository");
         let (older, newer) = (format!("main@sha1:{COMMIT}"), format!("main@sha1:{}", "b".repeat(40)));
         let take = |others: &[Service]| promoted(("production", &ours), COMMIT, others.iter());
         let (staging, ahead) =
-            (service("staging", git("main"), &older), service("ahead", git("main"), &newer));
-        let other = service("topic", git("topic"), &format!("topic@sha1:{COMMIT}"));
+            (service("staging", &git("main"), &older), service("ahead", &git("main"), &newer));
+        let other = service("topic", &git("topic"), &format!("topic@sha1:{COMMIT}"));
         assert_eq!(take(&[ahead.clone(), other.clone(), staging]), Promoted::Yes);
         assert_eq!(take(&[ahead]), Promoted::No);
         let Promoted::Unlike(said) = take(&[other]) else { panic!("it follows another branch") };

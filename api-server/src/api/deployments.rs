@@ -1,18 +1,19 @@
 //! `/api/v1/…/deployments`.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use jiff::Timestamp;
 use protocol::event::Event;
 use protocol::fold::Fold;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::events::StoredEvent;
 use store::find::Filter;
-use store::read::{DeploymentRow, Snapshot};
+use store::read::{Attempt, DeploymentRow, Snapshot};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::etag::Had;
 use super::problem::Problem;
 use super::services::{Page, visible};
 use super::view::{self, AskedVia, Deployment, RunMode, RunPhase, Step, UsualStep};
@@ -105,20 +106,28 @@ pub struct DeploymentMay {
 
 /// The Deployments of a Service, newest first.
 #[utoipa::path(get, path = "/services/{namespace}/{name}/deployments", tag = "deployments", operation_id = "listDeployments",
-    params(("namespace" = String, Path), ("name" = String, Path), Page),
-    responses((status = 200, body = DeploymentPage), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("namespace" = String, Path), ("name" = String, Path), Page,
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that you have: 304 if nothing is new")),
+    responses((status = 200, body = DeploymentPage, headers(("ETag" = String))),
+        (status = 304, description = "you have it already: If-None-Match named its ETag"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<App>,
     who: Person,
+    had: Had,
     Path((namespace, name)): Path<(String, String)>,
     Query(Page { limit, after }): Query<Page>,
-) -> Result<Json<DeploymentPage>, Problem> {
+) -> Result<Response, Problem> {
     let limit = bounded("limit", limit, 100, MAX_PAGE)?;
     let after = after.as_deref().map(place).transpose()?;
     visible(&app, &who, (&namespace, &name)).await?;
     let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let tag = had.tag(&who, snapshot.position, &Value::Null);
+    if let Some(unchanged) = tag.had() {
+        return Ok(unchanged);
+    }
     let rows = snapshot.deployments_of(&namespace, &name, after, limit + 1).await?;
-    Ok(Json(page(&snapshot, rows, limit)))
+    Ok(tag.on(page(&snapshot, rows, limit)))
 }
 
 /// Which Deployments.
@@ -149,13 +158,18 @@ pub struct Find {
 }
 
 /// The Deployments that you may see, of all Services, newest first.
-#[utoipa::path(get, path = "/deployments", tag = "deployments", operation_id = "findDeployments", params(Find),
-    responses((status = 200, body = DeploymentPage), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/deployments", tag = "deployments", operation_id = "findDeployments",
+    params(Find,
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that you have: 304 if nothing is new")),
+    responses((status = 200, body = DeploymentPage, headers(("ETag" = String))),
+        (status = 304, description = "you have it already: If-None-Match named its ETag"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn find_all(
     State(app): State<App>,
     who: Person,
+    had: Had,
     Query(find): Query<Find>,
-) -> Result<Json<DeploymentPage>, Problem> {
+) -> Result<Response, Problem> {
     let limit = bounded("limit", find.limit, 100, MAX_PAGE)?;
     let after = find.after.as_deref().map(place).transpose()?;
     let filter = Filter {
@@ -170,8 +184,12 @@ pub async fn find_all(
     };
     let mut snapshot = Snapshot::begin(app.pool()?).await?;
     let of = app.access.namespaces(&who, &mut snapshot).await?;
+    let tag = had.tag(&who, snapshot.position, &json!(format!("{of:?}")));
+    if let Some(unchanged) = tag.had() {
+        return Ok(unchanged);
+    }
     let rows = snapshot.find_deployments(&of, &filter, after, limit + 1).await?;
-    Ok(Json(page(&snapshot, rows, limit)))
+    Ok(tag.on(page(&snapshot, rows, limit)))
 }
 
 /// PostgreSQL's texts have none.
@@ -212,16 +230,27 @@ pub(crate) fn place(after: &str) -> Result<(Timestamp, Uuid), Problem> {
 
 /// One Deployment, with its steps.
 #[utoipa::path(get, path = "/deployments/{uid}", tag = "deployments", operation_id = "getDeployment",
-    params(("uid" = Uuid, Path)),
-    responses((status = 200, body = DeploymentAnswer), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("uid" = Uuid, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that you have: 304 if nothing is new")),
+    responses((status = 200, body = DeploymentAnswer, headers(("ETag" = String))),
+        (status = 304, description = "you have it already: If-None-Match named its ETag"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn one(
     State(app): State<App>,
     who: Person,
+    had: Had,
     Path(uid): Path<Uuid>,
-) -> Result<Json<DeploymentAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let mut snapshot = Snapshot::begin(app.pool()?).await?;
     let row = find(&app, &who, &mut snapshot, uid).await?;
-    Ok(Json(answer(&app, &who, snapshot, &row).await?))
+    let beside = beside(&app, &who, &mut snapshot, &row).await?;
+    // A run's events are numbered apart from the changes of objects.
+    let so_far = beside.attempt.as_ref().map(|run| (run.attempt, run.acked, run.lines, run.gaps.len()));
+    let tag = had.tag(&who, snapshot.position, &json!([so_far, beside.usual, beside.may]));
+    if let Some(unchanged) = tag.had() {
+        return Ok(unchanged);
+    }
+    Ok(tag.on(put_together(snapshot, &row, beside).await?))
 }
 
 /// What one may not see is not there.
@@ -247,8 +276,42 @@ pub(crate) async fn answer(
     mut snapshot: Snapshot,
     row: &DeploymentRow,
 ) -> Result<DeploymentAnswer, Problem> {
+    let beside = beside(app, who, &mut snapshot, row).await?;
+    put_together(snapshot, row, beside).await
+}
+
+/// What an answer depends on besides the objects.
+struct Beside {
+    attempt: Option<Attempt>,
+    usual: Vec<UsualStep>,
+    may: DeploymentMay,
+}
+
+async fn beside(
+    app: &App,
+    who: &Person,
+    snapshot: &mut Snapshot,
+    row: &DeploymentRow,
+) -> Result<Beside, Problem> {
+    let attempt = snapshot.attempt(row.uid).await?;
+    let usual = view::usual_steps(snapshot.usual_steps(&row.namespace, &row.service).await?);
+    let this = (row.namespace.as_str(), row.name.as_str());
+    let may = DeploymentMay {
+        cancel: app.access.may(who, "cancel", "deployments", this).await?,
+        approve: app.access.may(who, "approve", "deployments", this).await?,
+        deploy: app.access.may(who, "deploy", "services", (&row.namespace, &row.service)).await?,
+    };
+    Ok(Beside { attempt, usual, may })
+}
+
+async fn put_together(
+    mut snapshot: Snapshot,
+    row: &DeploymentRow,
+    beside: Beside,
+) -> Result<DeploymentAnswer, Problem> {
+    let Beside { attempt, usual, may } = beside;
     let deployment = view::deployment(row).ok_or_else(|| Problem::not_found("deployment"))?;
-    let (run, steps) = match snapshot.attempt(row.uid).await? {
+    let (run, steps) = match attempt {
         Some(attempt) => {
             let events = snapshot.results(row.uid, attempt.attempt).await?;
             let lost = attempt.gaps.iter().map(|gap| Lost { first: gap.first, last: gap.last }).collect();
@@ -263,13 +326,6 @@ pub(crate) async fn answer(
     let queue = match row.object.pointer("/status/finishedAt") {
         None => queue(&snapshot.unfinished(&row.namespace, &row.service).await?, row.uid),
         Some(_) => None,
-    };
-    let usual = view::usual_steps(snapshot.usual_steps(&row.namespace, &row.service).await?);
-    let this = (row.namespace.as_str(), row.name.as_str());
-    let may = DeploymentMay {
-        cancel: app.access.may(who, "cancel", "deployments", this).await?,
-        approve: app.access.may(who, "approve", "deployments", this).await?,
-        deploy: app.access.may(who, "deploy", "services", (&row.namespace, &row.service)).await?,
     };
     let cursor = snapshot.position.to_string();
     Ok(DeploymentAnswer { cursor, deployment, steps, usual, run, queue, may })

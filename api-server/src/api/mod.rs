@@ -7,6 +7,8 @@ pub mod compare;
 pub mod decisions;
 pub mod deployments;
 pub mod docs;
+pub mod etag;
+pub mod evidence;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod form;

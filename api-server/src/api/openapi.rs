@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
-    activity, compare, decisions, deployments, form, manifest, output, problem, promotion, services, start,
-    wait,
+    activity, compare, decisions, deployments, evidence, form, manifest, output, problem, promotion,
+    services, start, wait,
 };
 use crate::hooks;
 use crate::people::organisation::door;
@@ -31,7 +31,7 @@ use crate::people::{account, deliveries, roles, session, tokens, users};
         manifest::create, manifest::read, manifest::change, manifest::delete,
         promotion::look, promotion::promote, deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
         start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,
-        output::search, output::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
+        output::search, output::download, evidence::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
     ),
     components(schemas(problem::Problem)),
     modifiers(&Bearer),

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::read::{ServiceRow, Snapshot, TickRow};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::etag::Had;
 use super::problem::Problem;
 use super::view::{self, Deployment, Service};
 use super::{App, Path, Query, bounded, deployments};
@@ -77,13 +79,18 @@ pub struct ServiceMay {
 }
 
 /// The Services that you may see.
-#[utoipa::path(get, path = "/services", tag = "services", operation_id = "listServices", params(Find),
-    responses((status = 200, body = ServicePage), (status = "default", body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(get, path = "/services", tag = "services", operation_id = "listServices",
+    params(Find,
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that you have: 304 if nothing is new")),
+    responses((status = 200, body = ServicePage, headers(("ETag" = String))),
+        (status = 304, description = "you have it already: If-None-Match named its ETag"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<App>,
     who: Person,
+    had: Had,
     Query(Find { namespace, limit, after }): Query<Find>,
-) -> Result<Json<ServicePage>, Problem> {
+) -> Result<Response, Problem> {
     let limit = bounded("limit", limit, 100, MAX_PAGE)?;
     let after = after.as_deref().map(|after| {
         after
@@ -97,36 +104,48 @@ pub async fn list(
         Some(only) => of.within(only),
         None => of,
     };
+    let tag = had.tag(&who, snapshot.position, &json!(format!("{of:?}")));
+    if let Some(unchanged) = tag.had() {
+        return Ok(unchanged);
+    }
     let mut rows = snapshot.services(&of, after, limit + 1).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| format!("{}/{}", last.namespace, last.name));
     let items = load(&mut snapshot, &rows).await?;
-    Ok(Json(ServicePage { cursor: snapshot.position.to_string(), next, items }))
+    Ok(tag.on(ServicePage { cursor: snapshot.position.to_string(), next, items }))
 }
 
 /// One Service.
 #[utoipa::path(get, path = "/services/{namespace}/{name}", tag = "services", operation_id = "getService",
-    params(("namespace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = ServiceAnswer), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    params(("namespace" = String, Path), ("name" = String, Path),
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that you have: 304 if nothing is new")),
+    responses((status = 200, body = ServiceAnswer, headers(("ETag" = String))),
+        (status = 304, description = "you have it already: If-None-Match named its ETag"),
+        (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn one(
     State(app): State<App>,
     who: Person,
+    had: Had,
     Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<ServiceAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let of = (namespace.as_str(), name.as_str());
     visible(&app, &who, of).await?;
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let row = snapshot.service(&namespace, &name).await?.ok_or_else(|| Problem::not_found("service"))?;
-    let service = load(&mut snapshot, std::slice::from_ref(&row)).await?.pop();
-    let service = service.ok_or_else(|| Problem::not_found("service"))?;
     let may = async |verb| app.access.may(&who, verb, "services", of).await;
     let may = ServiceMay {
         deploy: may("deploy").await?,
         change: may("update").await?,
         delete: may("delete").await?,
     };
-    Ok(Json(ServiceAnswer { cursor: snapshot.position.to_string(), service, may }))
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let tag = had.tag(&who, snapshot.position, &json!(may));
+    if let Some(unchanged) = tag.had() {
+        return Ok(unchanged);
+    }
+    let row = snapshot.service(&namespace, &name).await?.ok_or_else(|| Problem::not_found("service"))?;
+    let service = load(&mut snapshot, std::slice::from_ref(&row)).await?.pop();
+    let service = service.ok_or_else(|| Problem::not_found("service"))?;
+    Ok(tag.on(ServiceAnswer { cursor: snapshot.position.to_string(), service, may }))
 }
 
 /// What one may not see is not there.

@@ -2,6 +2,8 @@
 
 mod audited;
 mod deploying;
+mod evident;
+mod kept;
 mod manifests;
 mod matrix;
 mod promoted;

@@ -174,6 +174,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/deployments/{uid}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All that is known of a run, as a zip: `manifest.json` (who asked and agreed, what was run, how it ended, the SHA-256 of
+         *     each file), the frozen input as it was archived, and of each attempt its events and its output. However long the
+         *     output is, it is sent piece by piece. No secret is in it.
+         */
+        get: operations["downloadEvidence"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{uid}/output": {
         parameters: {
             query?: never;
@@ -466,6 +487,43 @@ export interface paths {
         };
         /** What a run would do, as far as the last one tells. */
         get: operations["getPlan"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run at another Service of the namespace what is live here: with the live answers and, from Git, exactly the live
+         *     commit. With an Idempotency-Key, the same request again answers with the same run.
+         */
+        post: operations["promoteService"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/services/{namespace}/{name}/promotion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What would change if what is live here were promoted to another Service. */
+        get: operations["getPromotion"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1134,6 +1192,20 @@ export interface components {
             services: number;
         };
         /**
+         * @description Why there is nothing to promote, in one word.
+         * @enum {string}
+         */
+        Hindered: "NothingLive" | "OtherSource" | "Suspended";
+        /** @description Why there is nothing to promote. */
+        Hindrance: {
+            /** @description A sentence that says what to do. */
+            detail: string;
+            /** @description Which field of the two Services is not the same. */
+            field?: string;
+            /** @description In one word. */
+            reason: components["schemas"]["Hindered"];
+        };
+        /**
          * @description How a step went on a server.
          * @enum {string}
          */
@@ -1191,6 +1263,24 @@ export interface components {
             required: boolean;
             /** @description What kind of answer. */
             type: components["schemas"]["AnswerType"];
+        };
+        /** @description An answer of the form. */
+        InputChange: {
+            /** @description Live where it is promoted to; absent: not answered. */
+            from?: unknown;
+            /** @description The question, as people see it. */
+            label: string;
+            /** @description Which. */
+            name: string;
+            /** @description What it would be; absent: not answered. */
+            to?: unknown;
+        };
+        /** @description A live answer that is not taken along. */
+        LeftOut: {
+            /** @description Which. */
+            name: string;
+            /** @description Why. */
+            why: components["schemas"]["WhyNot"];
         };
         /** @description What is on the servers. */
         Live: {
@@ -1395,6 +1485,49 @@ export interface components {
              */
             total: number;
         };
+        /** @description What is to be promoted. */
+        Promote: {
+            /** @description Answers to the other one's form that count instead of the live ones. */
+            inputs?: {
+                [key: string]: unknown;
+            };
+            /** @description Check: a preview, which changes nothing. Default: Apply. */
+            mode?: components["schemas"]["RunMode"];
+            /**
+             * Format: int64
+             * @description The run that was live here when you looked: another one by now is refused.
+             */
+            number?: number | null;
+            /** @description Why, for people; at most 400 characters. From where it was promoted is written behind it. */
+            reason?: string | null;
+            secretInputs?: components["schemas"]["SecretAnswers"] | null;
+            /** @description Name of the Service, in the same namespace, that is to run what is live here. */
+            to: string;
+        };
+        /** @description What a promotion would change. */
+        Promotion: {
+            /** @description Where in the stream of changes this is true: subscribe from here. */
+            cursor: string;
+            /** @description Why it is not possible; absent: it is. */
+            hindrance?: components["schemas"]["Hindrance"];
+            /** @description The fields of the form that the other one has, but secrets. */
+            inputs: components["schemas"]["InputChange"][];
+            /** @description Live answers that are not taken along. */
+            leftOut: components["schemas"]["LeftOut"][];
+            /** @description You may deploy the one that it is promoted to. */
+            may: boolean;
+            /** @description What has to be answered besides. */
+            missing: components["schemas"]["FieldError"][];
+            /**
+             * Format: int64
+             * @description The run that is live here: send it along when you promote what you have looked at. Absent: nothing is live.
+             */
+            number?: number;
+            /** @description Which source; absent: only answers are taken along, for the source has no revisions to choose from. */
+            revision?: components["schemas"]["RevisionChange"];
+            /** @description The other one has exactly this already. */
+            same: boolean;
+        };
         /** @description A place in the queue. */
         Queue: {
             /** @description Who is before it, the one that runs first. */
@@ -1428,6 +1561,15 @@ export interface components {
              * @description How often it is tried at most.
              */
             of: number;
+        };
+        /** @description Which source. */
+        RevisionChange: {
+            /** @description The commit of `to`. */
+            commit: string;
+            /** @description Live where it is promoted to; absent: nothing is. */
+            from?: string;
+            /** @description Live where it is promoted from. */
+            to: string;
         };
         /**
          * @description What somebody may be, somewhere.
@@ -1484,6 +1626,16 @@ export interface components {
             cron: string;
             /** @description On whose clock. */
             timeZone: string;
+        };
+        /** @description Where secret answers are. */
+        SecretAnswers: {
+            /** @description A Secret of the same namespace: its keys are names of inputs. */
+            secretRef: components["schemas"]["SecretName"];
+        };
+        /** @description A Secret. */
+        SecretName: {
+            /** @description How it is called. */
+            name: string;
         };
         /** @description A server's key that nobody has confirmed yet: compare the fingerprint with the server's own before you trust it. */
         ServerKey: {
@@ -1917,6 +2069,11 @@ export interface components {
          * @enum {string}
          */
         Weekday: "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun";
+        /**
+         * @description Why an answer is not taken along.
+         * @enum {string}
+         */
+        WhyNot: "Unknown" | "Unfit";
         /** @description A time of the week. */
         Window: {
             /** @description Runs may start in it; false: none may. */
@@ -1980,9 +2137,13 @@ export type FoundLine = components['schemas']['FoundLine'];
 export type GitRef = components['schemas']['GitRef'];
 export type Handover = components['schemas']['Handover'];
 export type Heard = components['schemas']['Heard'];
+export type Hindered = components['schemas']['Hindered'];
+export type Hindrance = components['schemas']['Hindrance'];
 export type HostOutcome = components['schemas']['HostOutcome'];
 export type Hosts = components['schemas']['Hosts'];
 export type Input = components['schemas']['Input'];
+export type InputChange = components['schemas']['InputChange'];
+export type LeftOut = components['schemas']['LeftOut'];
 export type Live = components['schemas']['Live'];
 export type Lost = components['schemas']['Lost'];
 export type MadeToken = components['schemas']['MadeToken'];
@@ -1997,9 +2158,12 @@ export type PasswordChange = components['schemas']['PasswordChange'];
 export type Plan = components['schemas']['Plan'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
+export type Promote = components['schemas']['Promote'];
+export type Promotion = components['schemas']['Promotion'];
 export type Queue = components['schemas']['Queue'];
 export type Requester = components['schemas']['Requester'];
 export type Retrying = components['schemas']['Retrying'];
+export type RevisionChange = components['schemas']['RevisionChange'];
 export type Role = components['schemas']['Role'];
 export type RolesMay = components['schemas']['RolesMay'];
 export type Rules = components['schemas']['Rules'];
@@ -2007,6 +2171,8 @@ export type RunMode = components['schemas']['RunMode'];
 export type RunPhase = components['schemas']['RunPhase'];
 export type RunPlace = components['schemas']['RunPlace'];
 export type Schedule = components['schemas']['Schedule'];
+export type SecretAnswers = components['schemas']['SecretAnswers'];
+export type SecretName = components['schemas']['SecretName'];
 export type ServerKey = components['schemas']['ServerKey'];
 export type Service = components['schemas']['Service'];
 export type ServiceAnswer = components['schemas']['ServiceAnswer'];
@@ -2037,6 +2203,7 @@ export type Verdict = components['schemas']['Verdict'];
 export type Way = components['schemas']['Way'];
 export type Ways = components['schemas']['Ways'];
 export type Weekday = components['schemas']['Weekday'];
+export type WhyNot = components['schemas']['WhyNot'];
 export type Window = components['schemas']['Window'];
 export type YesOrNo = components['schemas']['YesOrNo'];
 export type $defs = Record<string, never>;
@@ -2275,7 +2442,10 @@ export interface operations {
                 /** @description `next` of the page before. */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description the ETag of the answer that you have: 304 if nothing is new */
+                "If-None-Match"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2283,11 +2453,19 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentPage"];
                 };
+            };
+            /** @description you have it already: If-None-Match named its ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -2302,7 +2480,10 @@ export interface operations {
     getDeployment: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the answer that you have: 304 if nothing is new */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 uid: string;
             };
@@ -2312,11 +2493,19 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentAnswer"];
                 };
+            };
+            /** @description you have it already: If-None-Match named its ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -2414,6 +2603,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": number[];
                 };
             };
             default: {
@@ -2749,7 +2967,10 @@ export interface operations {
                 /** @description `next` of the page before. */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description the ETag of the answer that you have: 304 if nothing is new */
+                "If-None-Match"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2757,11 +2978,19 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ServicePage"];
                 };
+            };
+            /** @description you have it already: If-None-Match named its ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -2826,7 +3055,10 @@ export interface operations {
     getService: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of the answer that you have: 304 if nothing is new */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 namespace: string;
                 name: string;
@@ -2837,11 +3069,19 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["ServiceAnswer"];
                 };
+            };
+            /** @description you have it already: If-None-Match named its ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -2924,7 +3164,10 @@ export interface operations {
                 /** @description `next` of the page before. */
                 after?: string;
             };
-            header?: never;
+            header?: {
+                /** @description the ETag of the answer that you have: 304 if nothing is new */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 namespace: string;
                 name: string;
@@ -2935,11 +3178,19 @@ export interface operations {
         responses: {
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentPage"];
                 };
+            };
+            /** @description you have it already: If-None-Match named its ETag */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {
@@ -3235,6 +3486,103 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Plan"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    promoteService: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1 to 128 characters, new for each deed */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Promote"];
+            };
+        };
+        responses: {
+            /** @description it was started by this key before */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            /** @description NothingLive, OtherSource, OtherLive, Suspended or KeyUsed */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description InvalidInput */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPromotion: {
+        parameters: {
+            query: {
+                /** @description Name of the Service, in the same namespace, that is to run what is live here. */
+                to: string;
+            };
+            header?: never;
+            path: {
+                namespace: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Promotion"];
                 };
             };
             default: {

@@ -62,7 +62,7 @@ fn takes(operation: &str) -> (Takes, Value) {
         "changePassword" => (InPerson, json!({"old": "x", "new": "y"})),
         "getService" | "listDeployments" | "getForm" | "getPlan" | "getDurations" | "listDeliveries"
         | "getDeployment" | "compareDeployments" | "waitForDeployment" | "getOutput" | "searchOutput"
-        | "downloadOutput" | "getManifest" | "getPromotion" => (Object(None), none),
+        | "downloadOutput" | "downloadEvidence" | "getManifest" | "getPromotion" => (Object(None), none),
         "createService" => (Here("create", "services"), none),
         "changeService" => (Object(Some(("update", "services"))), none),
         "deleteService" => (Object(Some(("delete", "services"))), none),
