@@ -62,7 +62,7 @@ pub struct People {
     /// Folder with the built dashboard. Without it only the API is served.
     #[arg(id = "web", long, env = "FASTDEPLOY_WEB")]
     pub web: Option<PathBuf>,
-    /// Folder that says with which organisation people sign in, besides with a password: oidc.json, client-secret.
+    /// Folder that says with which organisation people sign in, besides with a password (oidc.json, client-secret), and whose tokens are exchanged for ours (federation.json).
     #[arg(id = "sign-in", long, env = "FASTDEPLOY_SIGN_IN")]
     pub sign_in: Option<PathBuf>,
     /// How many proxies before it write X-Forwarded-For: an ingress is one. 0: that header is not believed.

@@ -24,7 +24,7 @@ use crate::hooks;
 use crate::limits;
 use crate::live::socket;
 use crate::people::organisation::door;
-use crate::people::{account, deliveries, roles, session, tokens, users};
+use crate::people::{account, deliveries, federation, roles, session, tokens, users};
 use crate::reports::{self, Intake};
 use crate::web;
 
@@ -58,6 +58,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/session/ways", get(door::ways))
         .route("/session/oidc/start", get(door::start))
         .route("/session/oidc/callback", get(door::callback))
+        .route("/token", post(federation::exchange).layer(DefaultBodyLimit::max(federation::MAX_BODY)))
         .route("/account", get(account::read))
         .route("/account/password", post(account::change_password))
         .route("/users", get(users::list).post(users::create))

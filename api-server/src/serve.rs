@@ -82,7 +82,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tokio::spawn(stored::keep_key(client.clone(), config.namespace.clone(), signing_key.clone()));
     tokio::spawn(hooks::keep_secrets(client.clone(), config.namespace.clone(), people.people.hooks.clone()));
     if let Some(folder) = config.people.sign_in.clone() {
-        tokio::spawn(organisation::keep(folder, people.people.door.clone()));
+        tokio::spawn(organisation::keep(folder, people.people.door.clone(), people.people.trust.clone()));
     }
     tokio::spawn(roles::watch(client.clone(), people.access.clone()));
     tokio::spawn(people.hub.clone().run());

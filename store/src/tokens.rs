@@ -38,12 +38,12 @@ pub struct Token {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A new one is known from now on.
-pub async fn create(pool: &PgPool, token: &Token, hash: &[u8]) -> sqlx::Result<()> {
+/// A new one is known from now on. False: that id was given before.
+pub async fn create(pool: &PgPool, token: &Token, hash: &[u8]) -> sqlx::Result<bool> {
     let mut tx = transaction::begin(pool).await?;
-    sqlx::query!(
+    let made = sqlx::query!(
         "insert into tokens (id, kind, hash, name, namespace, service, verbs, created_by, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing",
         token.id,
         token.kind,
         hash,
@@ -57,8 +57,12 @@ pub async fn create(pool: &PgPool, token: &Token, hash: &[u8]) -> sqlx::Result<(
     )
     .execute(&mut *tx)
     .await?;
+    if made.rows_affected() == 0 {
+        return Ok(false);
+    }
     outbox::append(&mut tx, &[event(EventType::TokenIssued, token, &token.created_by)]).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }
 
 fn event(event: EventType, token: &Token, by: &str) -> Event {
@@ -68,14 +72,16 @@ fn event(event: EventType, token: &Token, by: &str) -> Event {
     Event { namespace, service, ..Event::of_person(event, by, &token.name, data) }
 }
 
-/// Tokens of a Service, newest first; those that have ended only for a month.
+/// Tokens of a Service, newest first; those that have ended only for a month, of those of pipelines for a day: there
+/// is one for each job, and they would hide the others.
 pub async fn list(pool: &PgPool, namespace: &str, service: &str) -> sqlx::Result<Vec<Token>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select id, kind, name, namespace, service, verbs, created_by,
                created_at as "created_at: jiff_sqlx::Timestamp", expires_at as "expires_at: jiff_sqlx::Timestamp",
                last_used_at as "last_used_at: jiff_sqlx::Timestamp", revoked_at as "revoked_at: jiff_sqlx::Timestamp"
-           from tokens where namespace = $1 and service = $2 and coalesce(revoked_at, expires_at) > now() - interval '30 days'
+           from tokens where namespace = $1 and service = $2
+               and coalesce(revoked_at, expires_at) > now() - case kind when 'federated' then interval '1 day' else interval '30 days' end
            order by created_at desc limit 500"#,
         namespace,
         service
@@ -206,7 +212,8 @@ mod tests {
             last_used_at: None,
             revoked_at: None,
         };
-        create(&pool, &token, b"hash").await.unwrap();
+        assert!(create(&pool, &token, b"hash").await.unwrap());
+        assert!(!create(&pool, &token, b"again").await.unwrap());
         assert_eq!(find(&pool, token.id, b"other").await.unwrap(), None);
         used(&pool, token.id, NOW).await.unwrap();
         used(&pool, token.id, NOW + jiff::SignedDuration::from_secs(30)).await.unwrap();
@@ -225,5 +232,15 @@ mod tests {
             told,
             [("token.issued".to_owned(), "anna".to_owned()), ("token.revoked".to_owned(), "ben".to_owned())]
         );
+        // One for each job of a pipeline: those that have ended do not hide what people have made.
+        let hours = |n| Timestamp::now() + jiff::SignedDuration::from_hours(n);
+        for (n, ended) in [(8, hours(-23)), (9, hours(-25))] {
+            let id = Uuid::from_u128(n);
+            let job = Token { id, kind: "federated".into(), expires_at: ended, ..token.clone() };
+            assert!(create(&pool, &job, b"job").await.unwrap());
+        }
+        let listed: Vec<_> =
+            list(&pool, "team", "blog").await.unwrap().iter().map(|it| it.id.as_u128()).collect();
+        assert!(listed.len() == 2 && !listed.contains(&9), "{listed:?}");
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::hooks;
 use crate::people::organisation::door;
-use crate::people::{account, deliveries, roles, session, tokens, users};
+use crate::people::{account, deliveries, federation, roles, session, tokens, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +27,7 @@ use crate::people::{account, deliveries, roles, session, tokens, users};
     paths(
         session::sign_in, session::refresh, session::sign_out, door::ways, door::start, door::callback, account::read, account::change_password, users::list,
         users::create, users::change, users::delete, users::reset_password, roles::list, roles::bind, roles::unbind,
-        tokens::list, tokens::create, tokens::revoke, deliveries::list, deliveries::retry, services::list, services::one,
+        tokens::list, tokens::create, tokens::revoke, federation::exchange, deliveries::list, deliveries::retry, services::list, services::one,
         manifest::create, manifest::read, manifest::change, manifest::delete,
         promotion::look, promotion::promote, deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
         start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,

@@ -17,6 +17,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("WrongPassword", 401, "name or password are wrong; 403: it is not your own password until now"),
     ("BadSignature", 401, "a webhook is not signed with a secret of this installation, or too old"),
     ("Forbidden", 403, "it takes a verb that you do not have"),
+    ("NotTrusted", 403, "no rule of the installation exchanges this token for one of that Service"),
     ("NotFound", 404, "there is none, or you may not see it"),
     ("MethodNotAllowed", 405, "this address takes other methods; the header `allow` names them"),
     ("Suspended", 409, "the Service is paused"),

@@ -5,6 +5,7 @@ pub mod address;
 pub mod bindings;
 pub mod cookie;
 pub mod deliveries;
+pub mod federation;
 pub mod first_admin;
 pub mod organisation;
 pub mod password;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use store::PgPool;
 
 use super::bindings::Bindings;
+use super::federation::Trust;
 use super::organisation::Door;
 use super::standing::Standing;
 use crate::api::problem::Problem;
@@ -21,6 +22,8 @@ pub struct Shared {
     pub hooks: Hooks,
     /// The organisation that people sign in with.
     pub door: Door,
+    /// Whose tokens are exchanged for ours.
+    pub trust: Trust,
     /// Who has which role.
     pub roles: Option<Arc<dyn Bindings>>,
 }
@@ -33,6 +36,7 @@ impl Shared {
             proxies: 0,
             hooks: Hooks::default(),
             door: Door::default(),
+            trust: Trust::default(),
             roles: None,
         }
     }

@@ -1,6 +1,6 @@
 //! `/api/v1/services/{namespace}/{name}/tokens`: tokens for programs. Each is for one Service and some
 //! verbs, which whoever makes it must have; it is shown once, ends by itself, and can be revoked at once.
-//! A CI job with a token of its own (OpenID Connect) exchanges that for one of an hour.
+//! A CI job with a token of its own (OpenID Connect) exchanges that for one of some minutes (`federation`).
 
 use axum::Json;
 use axum::extract::State;
@@ -163,21 +163,24 @@ pub async fn create(
         return Err(Problem::conflict("TooManyTokens", detail));
     }
     let until = now + SignedDuration::from_hours(24 * days);
-    let made = issue(&app, ("service", &purpose, &who.name), of, &verbs, until).await?;
+    let made = issue(&app, Uuid::new_v4(), ("service", &purpose, &who.name), of, &verbs, until).await?;
+    let made = made
+        .ok_or_else(|| Problem::unavailable("The token could not be made, try again.", "its id was taken"))?;
     let (user, id) = (&who.name, made.id);
     tracing::info!(user.name = user, token.id = %id, "{user} made a token \"{purpose}\" for {namespace}/{name}");
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// Signs a token and writes down what it may do.
+/// Signs a token and writes down what it may do. None: there was one with that id.
 pub async fn issue(
     app: &App,
+    id: Uuid,
     (kind, purpose, by): (&str, &str, &str),
     (namespace, service): (&str, &str),
     verbs: &[TokenVerb],
     until: Timestamp,
-) -> Result<MadeToken, Problem> {
-    let (id, now) = (Uuid::new_v4(), (app.clock)());
+) -> Result<Option<MadeToken>, Problem> {
+    let now = (app.clock)();
     let claims = ServiceClaims::new(id, (namespace, service), now, until);
     let signed = token::issue(&app.key, &claims)
         .map_err(|error| Problem::unavailable("The token could not be signed, try again.", error))?;
@@ -197,8 +200,8 @@ pub async fn issue(
         last_used_at: None,
         revoked_at: None,
     };
-    tokens::create(app.pool()?, &row, &Sha256::digest(&signed)).await?;
-    Ok(MadeToken { token: signed, id, expires_at: until })
+    let made = tokens::create(app.pool()?, &row, &Sha256::digest(&signed)).await?;
+    Ok(made.then_some(MadeToken { token: signed, id, expires_at: until }))
 }
 
 /// Revoke a token. From now on it is worth nothing.

@@ -653,6 +653,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Exchange a token of a trusted CI system for one for a Service. */
+        post: operations["exchangeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/users": {
         parameters: {
             query?: never;
@@ -1109,6 +1126,35 @@ export interface components {
              * @description The median of those that succeeded.
              */
             usualSeconds?: number;
+        };
+        /** @description What is to be exchanged (RFC 8693). */
+        Exchange: {
+            /** @description `urn:ietf:params:oauth:grant-type:token-exchange` */
+            grant_type: string;
+            /** @description For which Service: `namespace/name`. */
+            resource: string;
+            /** @description What is to be done with it: `deploy`, `cancel`, or both with a blank between. Default: all that the installation allows. */
+            scope?: string | null;
+            /** @description The token of the CI system. */
+            subject_token: string;
+            /** @description `urn:ietf:params:oauth:token-type:jwt`, or `…:id_token` */
+            subject_token_type: string;
+        };
+        /** @description A token for a Service (RFC 8693). */
+        Exchanged: {
+            /** @description Bearer of requests. */
+            access_token: string;
+            /**
+             * Format: int64
+             * @description Seconds until it ends.
+             */
+            expires_in: number;
+            /** @description `urn:ietf:params:oauth:token-type:access_token` */
+            issued_token_type: string;
+            /** @description What may be done with it, besides reading. */
+            scope: string;
+            /** @description `Bearer` */
+            token_type: string;
         };
         /** @description Why a run did not succeed. */
         Failure: {
@@ -2129,6 +2175,8 @@ export type Drift = components['schemas']['Drift'];
 export type DriftFound = components['schemas']['DriftFound'];
 export type DriftedStep = components['schemas']['DriftedStep'];
 export type Durations = components['schemas']['Durations'];
+export type Exchange = components['schemas']['Exchange'];
+export type Exchanged = components['schemas']['Exchanged'];
 export type Failure = components['schemas']['Failure'];
 export type FieldError = components['schemas']['FieldError'];
 export type Form = components['schemas']['Form'];
@@ -3890,6 +3938,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ways"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchangeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["Exchange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exchanged"];
+                };
+            };
+            /** @description NotTrusted */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             default: {

@@ -50,9 +50,8 @@ const BINDINGS: &str = "rolebindings.rbac.authorization.k8s.io";
 fn takes(operation: &str) -> (Takes, Value) {
     let none = Value::Null;
     match operation {
-        "signIn" | "signInWays" | "startSignIn" | "finishSignIn" | "refresh" | "signOut" | "hook" => {
-            (Nothing, none)
-        }
+        "signIn" | "signInWays" | "startSignIn" | "finishSignIn" | "refresh" | "signOut" | "hook"
+        | "exchangeToken" => (Nothing, none),
         "getAccount"
         | "listServices"
         | "findDeployments"

@@ -17,13 +17,18 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+#[cfg(test)]
+pub(crate) use self::form::encode;
 pub use self::settings::{Invalid, Settings};
+use super::federation::Trust;
 use crate::identity::issuer::Issuer;
 
 /// In the folder: how people sign in.
 const FILE: &str = "oidc.json";
 /// In the folder: what we show the organisation, to be known.
 const SECRET: &str = "client-secret";
+/// In the folder: whose tokens are exchanged for ours.
+const FEDERATION: &str = "federation.json";
 /// How soon a change is known, once the kubelet has brought it.
 const LOOK: Duration = Duration::from_secs(5);
 /// Sign-ins that are finished at once; others wait. Each one asks the organisation.
@@ -82,13 +87,23 @@ impl Organisation {
 }
 
 /// Reads the folder again and again: it can be changed without a restart. What cannot be used changes nothing.
-pub async fn keep(folder: PathBuf, door: Door) {
-    let mut before = None;
+pub async fn keep(folder: PathBuf, door: Door, trust: Trust) {
+    let (mut ways, mut rules) = (None, None);
     loop {
         let files = (text(&folder, FILE).await, text(&folder, SECRET).await);
-        if before.as_ref() != Some(&files) {
+        if ways.as_ref() != Some(&files) {
             take(&door, files.0.as_deref(), files.1.as_deref());
-            before = Some(files);
+            ways = Some(files);
+        }
+        let file = text(&folder, FEDERATION).await;
+        if rules.as_ref() != Some(&file) {
+            match trust.read(file.as_deref()) {
+                Ok(count) => tracing::info!("{count} rules say whose tokens are exchanged for ours"),
+                Err(error) => {
+                    tracing::warn!(error, "whose tokens are exchanged stays as it was: {error}");
+                }
+            }
+            rules = Some(file);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -152,7 +152,11 @@ impl Provider {
         self.world().keys = keys.iter().map(|key| key.public.clone()).collect();
     }
 
-    fn asked(&self, what: &str) -> usize {
+    pub(crate) fn goes_away(&self) {
+        self.world().away = true;
+    }
+
+    pub(crate) fn asked(&self, what: &str) -> usize {
         self.world().asked.iter().filter(|asked| *asked == what).count()
     }
 
@@ -471,4 +475,33 @@ async fn an_issuer_that_is_another_one_is_not_believed() {
     let said = issuer.verify(&signer.sign(&provider.claims("n")), "fastdeploy", NOW).await;
     let Err(Failure::Away(away)) = said else { panic!("{said:?}") };
     assert!(away.to_string().contains("names another issuer"), "{away}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_change_nothing() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (door, trust) = (super::Door::default(), crate::people::federation::Trust::default());
+    let name = || door.now().map(|now| now.settings.name().to_owned());
+    let settings = |issuer: &str| {
+        json!({"issuer": issuer, "clientId": "x", "url": "https://deploy.example.com"}).to_string()
+    };
+    super::take(&door, Some(&settings("https://sso.example.com")), Some(" secret\n"));
+    assert_eq!(door.now().unwrap().secret.as_deref(), Some("secret"));
+    for wrong in ["", "{}", "[", &settings("sso.example.com")] {
+        super::take(&door, Some(wrong), None);
+        assert_eq!(name().as_deref(), Some("sso.example.com"), "{wrong}");
+    }
+    super::take(&door, None, None);
+    assert_eq!(name(), None);
+
+    let rules = |service: &str| {
+        json!({"url": "https://deploy.example.com", "rules": [{"name": "ci", "issuer": "https://ci.example.com", "claims": {"a": "b"},
+            "namespace": "team", "service": service, "verbs": ["deploy"]}]})
+        .to_string()
+    };
+    assert_eq!(trust.read(Some(&rules("blog"))), Ok(1));
+    assert!(trust.read(Some(&rules(""))).is_err() && trust.read(Some("[]")).is_err());
+    assert!(trust.knows("https://ci.example.com", ("team", "blog")));
+    assert_eq!(trust.read(None), Ok(0));
+    assert!(!trust.knows("https://ci.example.com", ("team", "blog")));
 }
