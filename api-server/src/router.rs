@@ -15,7 +15,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use crate::api::problem::Problem;
 use crate::api::{
     self, activity, compare, decisions, deployments, docs, evidence, form, manifest, openapi, output,
-    promotion, services, start, wait,
+    promotion, services, start, trust, wait,
 };
 use crate::audit;
 use crate::claim::cluster::Cluster;
@@ -93,6 +93,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/deployments/{uid}/cancel", post(decisions::cancel))
         .route("/deployments/{uid}/approval", post(decisions::decide))
         .route("/deployments/{uid}/retry", post(start::retry))
+        .route("/deployments/{uid}/trust", post(trust::trust))
         .route("/deployments/{uid}/comparison", get(compare::compare))
         .route("/deployments/{uid}/wait", get(wait::wait))
         .route("/deployments/{uid}/output", get(output::read))

@@ -256,7 +256,10 @@ fn summary(verdict: &Verdict) -> String {
         let hint = Reason::parse(&failure.reason).map_or("", Reason::hint);
         lines.extend((!hint.is_empty()).then(|| hint.to_owned()));
         if let Some(key) = &failure.host_key {
-            lines.push(format!("It shows {}; the line for known_hosts is: {}", key.fingerprint, key.line));
+            let known =
+                key.known.as_ref().map(|known| format!(", and was known as {known}")).unwrap_or_default();
+            let (shows, line) = (&key.fingerprint, &key.line);
+            lines.push(format!("It shows {shows}{known}; the line for known_hosts is: {line}"));
         }
     }
     lines.join("\n") + "\n"

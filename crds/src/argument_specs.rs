@@ -59,11 +59,21 @@ pub fn propose(files: &BTreeMap<String, String>, playbook: &str) -> Result<Propo
             None => proposed.notes.push(format!("role {role}: {path} says nothing of {entry}")),
         }
     }
-    if proposed.inputs.len() > MOST {
-        let left: Vec<_> = proposed.inputs.drain(MOST..).map(|input| input.name).collect();
-        proposed.notes.push(format!("a form has at most {MOST} inputs; left out: {}", left.join(", ")));
-    }
+    proposed.bound();
     Ok(proposed)
+}
+
+/// The same of what Ansible itself has read: who says it, the variable, what is said of it.
+pub fn of_declared<'a>(said: impl IntoIterator<Item = (&'a str, &'a str, Json)>) -> Proposed {
+    let mut proposed = Proposed::default();
+    for (by, name, option) in said {
+        let Ok(option) = serde_yaml::to_value(option) else { continue };
+        let options = Mapping::from_iter([(Value::from(name), option)]);
+        let spec = Mapping::from_iter([(Value::from("options"), Value::Mapping(options))]);
+        proposed.take(&Value::Mapping(spec), by);
+    }
+    proposed.bound();
+    proposed
 }
 
 /// Files at the top that may be playbooks, for people.
@@ -156,6 +166,14 @@ fn role(value: &Value) -> Option<(String, String)> {
 }
 
 impl Proposed {
+    /// No more than a Service takes.
+    fn bound(&mut self) {
+        if self.inputs.len() > MOST {
+            let left: Vec<_> = self.inputs.drain(MOST..).map(|input| input.name).collect();
+            self.notes.push(format!("a form has at most {MOST} inputs; left out: {}", left.join(", ")));
+        }
+    }
+
     /// Takes the options of one spec in.
     fn take(&mut self, spec: &Value, path: &str) {
         let options = spec.get("options").and_then(Value::as_mapping);
@@ -394,6 +412,30 @@ argument_specs:
         // A Service takes it as it is.
         let text = serde_yaml::to_string(&proposed.inputs).unwrap();
         assert_eq!(serde_yaml::from_str::<Vec<Input>>(&text).unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_ansible_has_read_comes_to_the_same() {
+        let said = [
+            (
+                "role web",
+                "web_port",
+                serde_json::json!({"type": "int", "default": 8080, "description": ["Where."]}),
+            ),
+            ("role web", "web_password", serde_json::json!({"no_log": true})),
+            ("role db", "web_port", serde_json::json!({"type": "str"})),
+            ("role db", "db_hosts", serde_json::json!({"type": "list"})),
+        ];
+        let proposed = of_declared(said);
+        let wanted = "[{name: web_port, type: number, default: 8080, help: Where.}, {name: web_password, type: secret}]";
+        assert_eq!(proposed.inputs, serde_yaml::from_str::<Vec<Input>>(wanted).unwrap());
+        assert_eq!(
+            proposed.notes,
+            [
+                "web_port: role db says something else of it; the first one counts",
+                "db_hosts (role db): a list cannot be typed into a form; it stays with spec.variables"
+            ]
+        );
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::service::{KeyRef, NameRef};
+use crate::{
+    known_hosts,
+    service::{KeyRef, NameRef},
+};
 
 /// How to log in to the servers, and what else a run must prove. Values stand in Secrets; a run gets them as
 /// files in memory, never as arguments or environment.
@@ -60,10 +63,10 @@ pub struct SshConfig {
     pub config_map_ref: KeyRef,
 }
 
-/// The servers' own keys. Strict: a server that is not in the list, or has another key, is refused.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The servers' own keys. Strict: a server that is in no list, or has another key, is refused.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.configMapRef) && has(self.secretRef)) && (has(self.configMapRef) || has(self.secretRef) || has(self.trust))").message("credentials.knownHosts: write configMapRef or secretRef (key known_hosts), or trust: OnFirstUse"))]
+#[x_kube(validation = Rule::new("!(has(self.configMapRef) && has(self.secretRef)) && (has(self.configMapRef) || has(self.secretRef) || has(self.inline) || has(self.trust))").message("credentials.knownHosts: write configMapRef or secretRef (key known_hosts), inline, or trust: OnFirstUse"))]
 pub struct KnownHosts {
     /// A ConfigMap with the key `known_hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +74,12 @@ pub struct KnownHosts {
     /// A Secret with the key `known_hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
+    /// Lines of known_hosts, as ssh-keyscan prints them: `web1.example.com ssh-ed25519 AAAA…`, `[web1]:2222 …`. They win:
+    /// what the ConfigMap or Secret says of the same server does not count. *Trust this server* on the page writes here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 2000)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[x_kube(validation = Rule::new(known_hosts::rule()).message(known_hosts::refusal().as_str()))]
+    pub inline: Vec<String>,
     /// OnFirstUse: a server that is not in the list is believed. A changed key is refused all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,

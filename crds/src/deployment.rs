@@ -615,4 +615,8 @@ pub struct HostKey {
     /// The line for `known_hosts` of credentials.knownHosts that trusts it.
     #[schemars(length(max = 1000))]
     pub known_hosts: String,
+    /// The fingerprint by which it was known until now; absent: it was not known at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub known: Option<String>,
 }

@@ -11,6 +11,7 @@ pub mod drift;
 pub mod duration;
 pub mod events;
 pub mod inputs;
+pub mod known_hosts;
 pub mod kstatus;
 pub mod manifest;
 pub mod names;

@@ -61,7 +61,7 @@ reasons! {
     TaskFailed: "A step failed on a server.", "Read what the step said, mend the playbook or the server, then deploy again.";
     HostUnreachable: "A server could not be reached.", "Check that the server is on, that its address in the inventory is right and that nothing blocks SSH.";
     AuthenticationFailed: "A server refused the login.", "Check credentials.ssh: the user, and whether the server knows the key.";
-    HostKeyChanged: "A server did not prove that it is the one that is known: its key is new or has changed.", "If the server was set up anew, put its new key into the known_hosts of credentials.knownHosts; if not, find out who answers there.";
+    HostKeyChanged: "A server did not prove that it is the one that is known: its key is new or has changed.", "If the server was set up anew, compare its fingerprint, then trust it on the page of the run or put its new key into credentials.knownHosts; if not, find out who answers there.";
     SyntaxError: "Ansible could not read the playbook, a role or the inventory.", "Mend the file and line that the message names.";
     RequirementsFailed: "Collections or roles that the playbook needs could not be installed.", "Read what ansible-galaxy said: whether requirements names what there is, and whether credentials.galaxy may read it.";
     ScriptFailed: "The script ended with an error.", "Read the last lines of its output; mend it, then deploy again.";

@@ -177,6 +177,7 @@ pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, F
     let timeout = duration::parse(&spec.policy.timeout)
         .map_err(|error| Fault::new(Reason::InvalidSpec, format!("policy.timeout: {error}")))?;
     check_form(service)?;
+    check_pinned(service)?;
 
     let secret_inventory = match &inventory {
         Inventory::Secret(file) => {
@@ -232,7 +233,6 @@ pub fn want(service: &Service, named: &Named, key: &[u8]) -> Result<WantedRun, F
 fn credentials(service: &Service, named: &Named) -> Result<Credentials, Fault> {
     let of = &service.spec.credentials;
     let ssh = of.ssh.as_ref();
-    let known = of.known_hosts.as_ref();
     let ssh_config = match ssh.and_then(|ssh| ssh.config.as_ref()) {
         None => None,
         Some(config) => {
@@ -253,20 +253,43 @@ fn credentials(service: &Service, named: &Named) -> Result<Credentials, Fault> {
         .iter()
         .map(|password| Ok(VaultFile { id: password.id.clone(), key: secret_key(&password.secret_ref)? }));
     let from = &service.spec.variables_from;
-    Ok(Credentials {
+    let mut credentials = Credentials {
         ssh: ssh.is_some_and(|ssh| ssh.secret_ref.is_some()),
         ssh_user: ssh.and_then(|ssh| ssh.user.clone()),
         agent_socket: ssh.and_then(|ssh| ssh.agent_socket.clone()),
         ssh_config,
-        known_hosts: known.is_some_and(|k| k.config_map_ref.is_some() || k.secret_ref.is_some()),
-        trust_on_first_use: known.and_then(|k| k.trust) == Some(Trust::OnFirstUse),
+        known_hosts: false,
+        pinned: Vec::new(),
+        trust_on_first_use: false,
         variable_secrets: from.iter().filter(|from| from.secret_ref.is_some()).count(),
         vault: vault.collect::<Result<_, Fault>>()?,
         become_key: of.r#become.as_ref().map(|password| secret_key(&password.secret_ref)).transpose()?,
         galaxy: of.galaxy.is_some(),
         // Which of them are answered is known with the run.
         secret_inputs: Vec::new(),
-    })
+    };
+    recognise(service, &mut credentials);
+    Ok(credentials)
+}
+
+/// By what servers are recognised: always by what the Service says now, also where an earlier run is repeated. A key
+/// that was replaced since must not stop that, and one that is trusted no longer must not count again.
+pub fn recognise(service: &Service, credentials: &mut Credentials) {
+    let known = service.spec.credentials.known_hosts.as_ref();
+    credentials.known_hosts = known.is_some_and(|k| k.config_map_ref.is_some() || k.secret_ref.is_some());
+    credentials.pinned = known.map(|known| known.inline.clone()).unwrap_or_default();
+    credentials.trust_on_first_use = known.and_then(|k| k.trust) == Some(Trust::OnFirstUse);
+}
+
+/// Without the rules of the cluster (a run on somebody's own machine) nobody has looked at them yet.
+fn check_pinned(service: &Service) -> Result<(), Fault> {
+    let lines = service.spec.credentials.known_hosts.iter().flat_map(|known| &known.inline);
+    for (n, line) in lines.enumerate() {
+        crds::known_hosts::parse(line).map_err(|advice| {
+            Fault::new(Reason::InvalidSpec, format!("credentials.knownHosts.inline[{n}]: {advice}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// Freezes a wanted run with the answers of the form, and what a script is to know besides.
@@ -652,6 +675,25 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_recognised_by_what_the_service_says_now() {
+        let line = "web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+        let spec = SMALL.replacen('{', &format!("{{credentials: {{knownHosts: {{inline: [{line}]}}}}, "), 1);
+        let pinning = service(&spec);
+        let wanted = want(&pinning, &Named::default(), b"k").unwrap();
+        assert_eq!(wanted.bundle.credentials.pinned, [line]);
+        // Whom one trusts is no part of what is deployed.
+        assert_eq!(wanted.digest(), want(&service(SMALL), &Named::default(), b"k").unwrap().digest());
+        let mut earlier = Credentials {
+            known_hosts: true,
+            trust_on_first_use: true,
+            pinned: vec!["old".into()],
+            ..Credentials::default()
+        };
+        recognise(&pinning, &mut earlier);
+        assert_eq!(earlier, wanted.bundle.credentials);
+    }
+
+    #[test]
     fn what_is_not_there_is_named() {
         for (spec, reason, word) in [
             (
@@ -688,6 +730,11 @@ mod tests {
                 "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, inputs: [{name: n, type: text, pattern: '('}]}",
                 Reason::InvalidSpec,
                 "inputs.n.pattern",
+            ),
+            (
+                "{source: {inline: {a.yml: x}}, playbook: a.yml, inventory: {local: true}, credentials: {knownHosts: {inline: [web1 ssh-ed25519 x]}}}",
+                Reason::InvalidSpec,
+                "credentials.knownHosts.inline[0]: write a line as ssh-keyscan prints it",
             ),
         ] {
             let fault = want(&service(spec), &Named::default(), b"k").unwrap_err();

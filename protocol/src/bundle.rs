@@ -143,6 +143,9 @@ pub struct Credentials {
     /// A `known_hosts` file is mounted at [`crate::pod::KNOWN_HOSTS_DIR`].
     #[serde(default)]
     pub known_hosts: bool,
+    /// Lines of `known_hosts` that win over those of the file, server by server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pinned: Vec<String>,
     /// Accept a host that is not known yet. Never the default.
     #[serde(default)]
     pub trust_on_first_use: bool,

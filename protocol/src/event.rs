@@ -34,6 +34,9 @@ pub enum Kind {
     Plan {
         /// In the order in which they are expected.
         steps: Vec<PlannedStep>,
+        /// What playbook and roles say of their variables, for whoever writes the Service's form; older runners say nothing.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        declared: Vec<Declared>,
     },
     /// A step began. A key that was not planned is a new step.
     StepStarted {
@@ -194,6 +197,28 @@ pub struct PlannedStep {
     /// Runs only if notified, or only to rescue: not counted as expected.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub conditional: bool,
+}
+
+/// Bytes of [`Declared`], as JSON, that are kept in all.
+pub const MAX_DECLARED_BYTES: usize = 32 * 1024;
+
+/// The `options` of an argument spec.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Where it stands: a role, or a file beside the playbook.
+    pub by: String,
+    /// In its order.
+    pub options: Vec<DeclaredOption>,
+}
+
+/// What is said of a variable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeclaredOption {
+    /// Its name.
+    pub name: String,
+    /// `type`, `required`, `choices`, `description`, `default`, `no_log`, as Ansible read them.
+    #[serde(flatten)]
+    pub said: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How a step went on one server.

@@ -90,7 +90,7 @@ mod tests {
             section: String::new(),
             conditional: false,
         });
-        let mut kinds = vec![Kind::Plan { steps: planned.collect() }];
+        let mut kinds = vec![Kind::Plan { steps: planned.collect(), declared: Vec::new() }];
         kinds.extend(moves.iter().map(|(key, begins)| {
             let key = (*key).to_owned();
             if *begins {

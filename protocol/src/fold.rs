@@ -126,7 +126,7 @@ impl Fold {
         }
         self.seq = event.seq;
         match &event.kind {
-            Kind::Plan { steps } => {
+            Kind::Plan { steps, .. } => {
                 for planned in steps {
                     let step = self.step(&planned.key);
                     step.name.clone_from(&planned.name);

@@ -94,6 +94,9 @@ pub struct HostKey {
     pub fingerprint: String,
     /// A line for `known_hosts`.
     pub line: String,
+    /// The fingerprint by which it was known until now; none: it was not known at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
 }
 
 /// Servers, counted from Ansible's statistics.

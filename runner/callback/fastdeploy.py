@@ -60,6 +60,10 @@ def never_break(hook):
     return safe
 
 
+# Of an option of an argument spec, what a form needs.
+DECLARED = ("type", "required", "choices", "description", "default", "no_log")
+
+
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -157,7 +161,12 @@ class CallbackModule(CallbackBase):
                 self.plan_play(play, steps)
             except Exception as error:  # pylint: disable=broad-except
                 self.send({"t": "callbackError", "hook": "plan", "message": repr(error)[:500]})
-        self.send({"t": "plan", "steps": steps})
+        declared = []
+        try:
+            self.declared(playbook, declared)
+        except Exception as error:  # pylint: disable=broad-except
+            self.send({"t": "callbackError", "hook": "declared", "message": repr(error)[:500]})
+        self.send({"t": "plan", "steps": steps, "declared": declared})
         self.planned = {step["key"] for step in steps}
         waits = self.waits(playbook)
         if waits:
@@ -218,6 +227,75 @@ class CallbackModule(CallbackBase):
         if "all" in skip:
             return runs and "always" in tags and "always" not in skip
         return runs and not (tags & skip) and not ("tagged" in skip and tagged)
+
+    # -- what the project says of its variables, for the form of the Service
+
+    def declared(self, playbook, found):
+        loader = playbook._loader
+        name = playbook._file_name or ""
+        for ending in (".meta.yml", ".meta.yaml"):
+            path = os.path.splitext(name)[0] + ending
+            specs = self.specs(loader, path)
+            for spec in specs.values():
+                self.declare(os.path.basename(path), spec, found)
+            if specs:
+                break
+        seen = set()
+        for role, path, entry in self.roles(playbook):
+            if (path, entry) in seen:
+                continue
+            seen.add((path, entry))
+            for file in ("argument_specs.yml", "argument_specs.yaml", "main.yml", "main.yaml"):
+                specs = self.specs(loader, os.path.join(path, "meta", file))
+                if specs:
+                    self.declare("role " + role, specs.get(entry), found)
+                    break
+
+    @staticmethod
+    def roles(playbook):
+        """Each role that the playbook names, with its folder and the entry that is used."""
+        def entry(files):
+            return os.path.splitext(str((files or {}).get("tasks") or "main"))[0]
+
+        def of_block(block):
+            for section in (block.block, block.rescue, block.always):
+                for task in section or ():
+                    if isinstance(task, Block):
+                        yield from of_block(task)
+                        continue
+                    if task._role:
+                        yield task._role.get_name(), task._role._role_path, entry(task._role._from_files)
+                    wanted = getattr(task, "_role_name", None)
+                    if wanted and "{{" not in str(wanted):
+                        # It is looked for when it runs; most lie here.
+                        yield str(wanted), os.path.join(playbook._basedir, "roles", str(wanted)), entry(task._from_files)
+
+        for play in playbook.get_plays():
+            for role in play.get_roles():
+                yield role.get_name(), role._role_path, entry(role._from_files)
+            for block in play.compile():
+                yield from of_block(block)
+
+    @staticmethod
+    def specs(loader, path):
+        if not loader.is_file(path):
+            return {}
+        content = loader.load_from_file(path)
+        specs = content.get("argument_specs") if isinstance(content, dict) else None
+        return specs if isinstance(specs, dict) else {}
+
+    @staticmethod
+    def declare(by, spec, found):
+        options = spec.get("options") if isinstance(spec, dict) else None
+        said = []
+        for name, option in options.items() if isinstance(options, dict) else ():
+            if isinstance(option, dict):
+                keep = {key: option[key] for key in DECLARED if key in option}
+                if option.get("no_log"):
+                    keep.pop("default", None)
+                said.append({"name": str(name), **keep})
+        if said:
+            found.append({"by": by, "options": said})
 
     # -- nobody sits at a keyboard
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::event::{CUT, ErrorSummary, HostCounts, HostState, Items, MAX_BODY_BYTES, PlannedStep};
+use protocol::event::{
+    CUT, Declared, ErrorSummary, HostCounts, HostState, Items, MAX_BODY_BYTES, PlannedStep,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +18,11 @@ pub const PLUGIN: &str = include_str!("../callback/fastdeploy.py");
 #[serde(tag = "t", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Line {
     /// All plays, before the first task.
-    Plan { steps: Vec<PlannedStep> },
+    Plan {
+        steps: Vec<PlannedStep>,
+        #[serde(default)]
+        declared: Vec<Declared>,
+    },
     /// A task begins.
     Start {
         key: String,
@@ -83,10 +89,19 @@ pub fn parse(line: &[u8], masker: &Masker) -> Result<Line, serde_json::Error> {
     };
     let mut line: Line = serde_json::from_slice(line)?;
     match &mut line {
-        Line::Plan { steps } => {
+        Line::Plan { steps, declared } => {
             for step in steps {
                 mask(&mut step.name);
                 mask(&mut step.section);
+            }
+            for one in declared {
+                mask(&mut one.by);
+                for option in &mut one.options {
+                    mask(&mut option.name);
+                    for said in option.said.values_mut() {
+                        *said = masker.mask_value(said);
+                    }
+                }
             }
         }
         Line::Start { name, section, .. } => {
@@ -153,6 +168,19 @@ mod tests {
             panic!("a result")
         };
         assert_eq!((message.as_str(), state, ms), ("pw ********\u{fffd}", HostState::Failed, 12));
+    }
+
+    #[test]
+    fn what_is_declared_is_masked_and_older_plugins_declare_nothing() {
+        let masker = Masker::new(&[Secret { name: "s".to_owned(), value: b"hunter2".to_vec() }]);
+        let line = br#"{"t":"plan","steps":[],"declared":[{"by":"role web","options":[{"name":"pw","default":"hunter2"}]}]}"#;
+        let Line::Plan { declared, .. } = parse(line, &masker).expect("a line") else { panic!("a plan") };
+        assert_eq!(declared[0].options[0].said["default"], "********");
+        let Line::Plan { declared, .. } = parse(br#"{"t":"plan","steps":[]}"#, &masker).expect("a line")
+        else {
+            panic!("a plan")
+        };
+        assert_eq!(declared, []);
     }
 
     #[test]

@@ -9,12 +9,9 @@ use std::{
     time::Duration,
 };
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
-};
 use protocol::{bundle::Credentials, verdict::HostKey};
-use sha2::{Digest, Sha256};
+
+use crate::known_hosts;
 
 /// The best first: as `ssh-keyscan` is asked for it, and as a line of `known_hosts` names it.
 const TYPES: [(&str, &str); 3] =
@@ -29,9 +26,11 @@ const CONNECTION: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the server shows that `ssh` complained of. Behind a jump host nobody can ask it from here.
+/// `known`: the known_hosts of this run.
 pub fn shown(
     said: &str,
     credentials: &Credentials,
+    known: &str,
     environment: &BTreeMap<String, String>,
 ) -> Option<HostKey> {
     if credentials.ssh_config.is_some() {
@@ -42,7 +41,10 @@ pub fn shown(
     let mut pause = PAUSE;
     loop {
         let why = match ask(&host, port, environment, until) {
-            Ok(key) => return Some(key),
+            Ok(mut key) => {
+                key.known = before(known, &key.line);
+                return Some(key);
+            }
             Err(why) => why,
         };
         let left = until.saturating_sub(crate::clock::boottime());
@@ -138,8 +140,13 @@ fn key(scanned: &str, wanted: &str) -> Option<HostKey> {
         let (_, kind, key) = (words.next()?, words.next()?, words.next()?);
         (kind == wanted && line.len() <= LINE).then(|| (line.trim(), key))
     })?;
-    let hash = Sha256::digest(STANDARD.decode(key).ok()?);
-    Some(HostKey { fingerprint: format!("SHA256:{}", STANDARD_NO_PAD.encode(hash)), line: line.to_owned() })
+    Some(HostKey { fingerprint: known_hosts::fingerprint(key)?, line: line.to_owned(), known: None })
+}
+
+/// By which key the server of this line was known.
+fn before(known: &str, line: &str) -> Option<String> {
+    let mut words = line.split_whitespace();
+    known_hosts::known(known, words.next()?, words.next()?)
 }
 
 #[cfg(test)]

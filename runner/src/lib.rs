@@ -14,6 +14,7 @@ mod files;
 mod health;
 mod hostkey;
 mod install;
+mod known_hosts;
 mod layout;
 mod lines;
 mod loopback;

@@ -491,7 +491,7 @@ fn deploy(
         if bundle.script.is_some() { classify::script(&ended) } else { classify::classify(&ended) };
     if let Some(failure) = failure.as_mut().filter(|failure| failure.reason == failure::HOST_KEY_CHANGED) {
         let said = run.tracker.seen.first_failure.as_ref().map_or("", |first| first.message.as_str());
-        failure.host_key = hostkey::shown(said, &bundle.credentials, &environment);
+        failure.host_key = hostkey::shown(said, &bundle.credentials, &crate::ssh::known(paths), &environment);
     }
     let cut_off = run.control.cause().is_some() || run.tracker.seen.stopped;
     let told = run.tracker.finish(cut_off, result == RunResult::Succeeded, finished_at);

@@ -1,7 +1,11 @@
 //! Scripts: what they are given, and the lines of JSON by which they report steps. The same as with the
 //! first fastDeploy: `--config FILE`, and `{"name", "state", "message" | "error_message"}` a line.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    path::Path,
+};
 
 use protocol::{
     bundle::{Bundle, NamedStep},
@@ -89,8 +93,22 @@ impl Report {
 pub struct Steps {
     script: String,
     list: Vec<Step>,
+    /// By name, so that a report finds its step however many there are.
+    names: HashMap<String, OfName>,
+    /// How many run.
+    running: usize,
+    /// Of the list, before this none is pending.
+    begun: usize,
     /// What the script says came of it.
     pub outputs: Map<String, Value>,
+}
+
+/// Steps of one name, as places in the list.
+#[derive(Debug, Default)]
+struct OfName {
+    count: usize,
+    running: BTreeSet<usize>,
+    pending: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
@@ -111,7 +129,14 @@ enum State {
 impl Steps {
     /// Those that the Service names; the first one begins at once.
     pub fn new(script: &str, named: &[NamedStep], now_ms: u64) -> (Self, Vec<Value>) {
-        let mut it = Self { script: script.to_owned(), list: Vec::new(), outputs: Map::new() };
+        let mut it = Self {
+            script: script.to_owned(),
+            list: Vec::new(),
+            names: HashMap::new(),
+            running: 0,
+            begun: 0,
+            outputs: Map::new(),
+        };
         for step in named {
             it.add(&step.name);
         }
@@ -128,10 +153,8 @@ impl Steps {
     /// neither is a new step. When a step that ran is done, the next expected one begins.
     pub fn take(&mut self, report: Report, now_ms: u64) -> Vec<Value> {
         self.outputs.extend(report.outputs);
-        let of =
-            |state: State| self.list.iter().position(|step| step.state == state && step.name == report.name);
-        let found = of(State::Running).or_else(|| of(State::Pending));
-        let at = found.unwrap_or_else(|| self.add(&report.name));
+        let found = self.names.get(&report.name).and_then(|of| of.running.first().or(of.pending.first()));
+        let at = found.copied().unwrap_or_else(|| self.add(&report.name));
         let mut lines = Vec::new();
         let ran = self.list[at].state == State::Running;
         if !ran {
@@ -146,33 +169,52 @@ impl Steps {
         let step = &mut self.list[at];
         step.state = State::Done;
         let (key, since) = (step.key.clone(), step.since);
+        self.running -= 1;
+        if let Some(of) = self.names.get_mut(&step.name) {
+            of.running.remove(&at);
+        }
         lines.push(json!({
             "t": "result", "key": key, "host": HOST, "state": state, "changed": changed,
             "ms": now_ms.saturating_sub(since), "message": report.message,
         }));
         lines.push(json!({"t": "end", "key": key}));
-        let others_run = self.list.iter().any(|step| step.state == State::Running);
         if ran
             && state != "Failed"
-            && !others_run
-            && let Some(next) = self.list.iter().position(|step| step.state == State::Pending)
+            && self.running == 0
+            && let Some(next) = self.next_pending()
         {
             lines.push(self.begin(next, now_ms));
         }
         lines
     }
 
+    /// No step becomes pending again, so none is looked at twice.
+    fn next_pending(&mut self) -> Option<usize> {
+        while self.list.get(self.begun)?.state != State::Pending {
+            self.begun += 1;
+        }
+        Some(self.begun)
+    }
+
     fn add(&mut self, name: &str) -> usize {
-        let nth = self.list.iter().filter(|step| step.name == name).count() + 1;
-        let key = format!("{}:{name}#{nth}", self.script);
+        let at = self.list.len();
+        let of = self.names.entry(name.to_owned()).or_default();
+        of.count += 1;
+        of.pending.insert(at);
+        let key = format!("{}:{name}#{}", self.script, of.count);
         self.list.push(Step { name: name.to_owned(), key, state: State::Pending, since: 0 });
-        self.list.len() - 1
+        at
     }
 
     fn begin(&mut self, at: usize, now_ms: u64) -> Value {
         let step = &mut self.list[at];
         step.state = State::Running;
         step.since = now_ms;
+        self.running += 1;
+        if let Some(of) = self.names.get_mut(&step.name) {
+            of.pending.remove(&at);
+            of.running.insert(at);
+        }
         json!({"t": "start", "key": step.key, "name": step.name})
     }
 }
@@ -368,5 +410,135 @@ mod tests {
                 steps.take(report, 1);
             }
         }
+    }
+
+    /// As it was written first: plain, and quadratic. What the other does is compared with it.
+    struct Plain {
+        script: String,
+        list: Vec<Step>,
+        outputs: Map<String, Value>,
+    }
+
+    impl Plain {
+        fn new(script: &str, named: &[NamedStep], now_ms: u64) -> (Self, Vec<Value>) {
+            let mut it = Self { script: script.to_owned(), list: Vec::new(), outputs: Map::new() };
+            for step in named {
+                it.add(&step.name);
+            }
+            let planned = |step: &Step| json!({"key": step.key, "name": step.name, "section": "", "conditional": false});
+            let mut lines =
+                vec![json!({"t": "plan", "steps": it.list.iter().map(planned).collect::<Vec<_>>()})];
+            if !it.list.is_empty() {
+                lines.push(it.begin(0, now_ms));
+            }
+            (it, lines)
+        }
+
+        fn take(&mut self, report: Report, now_ms: u64) -> Vec<Value> {
+            self.outputs.extend(report.outputs);
+            let of = |state: State| {
+                self.list.iter().position(|step| step.state == state && step.name == report.name)
+            };
+            let found = of(State::Running).or_else(|| of(State::Pending));
+            let at = found.unwrap_or_else(|| self.add(&report.name));
+            let mut lines = Vec::new();
+            let ran = self.list[at].state == State::Running;
+            if !ran {
+                lines.push(self.begin(at, now_ms));
+            }
+            let (state, changed) = match report.state {
+                Said::Running => return lines,
+                Said::Success(changed) => ("Ok", changed),
+                Said::Skipped => ("Skipped", false),
+                Said::Failure => ("Failed", false),
+            };
+            let step = &mut self.list[at];
+            step.state = State::Done;
+            let (key, since) = (step.key.clone(), step.since);
+            lines.push(json!({
+                "t": "result", "key": key, "host": HOST, "state": state, "changed": changed,
+                "ms": now_ms.saturating_sub(since), "message": report.message,
+            }));
+            lines.push(json!({"t": "end", "key": key}));
+            let others_run = self.list.iter().any(|step| step.state == State::Running);
+            if ran
+                && state != "Failed"
+                && !others_run
+                && let Some(next) = self.list.iter().position(|step| step.state == State::Pending)
+            {
+                lines.push(self.begin(next, now_ms));
+            }
+            lines
+        }
+
+        fn add(&mut self, name: &str) -> usize {
+            let nth = self.list.iter().filter(|step| step.name == name).count() + 1;
+            let key = format!("{}:{name}#{nth}", self.script);
+            self.list.push(Step { name: name.to_owned(), key, state: State::Pending, since: 0 });
+            self.list.len() - 1
+        }
+
+        fn begin(&mut self, at: usize, now_ms: u64) -> Value {
+            let step = &mut self.list[at];
+            step.state = State::Running;
+            step.since = now_ms;
+            json!({"t": "start", "key": step.key, "name": step.name})
+        }
+    }
+
+    fn said() -> impl Strategy<Value = Said> {
+        prop_oneof![
+            Just(Said::Running),
+            any::<bool>().prop_map(Said::Success),
+            Just(Said::Skipped),
+            Just(Said::Failure)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn however_it_looks_for_them_it_says_the_same(
+            named in proptest::collection::vec("[abc]", 0..8),
+            reports in proptest::collection::vec(("[abcd]", said()), 0..60),
+        ) {
+            let named: Vec<_> = named.into_iter().map(|name| NamedStep { name, description: None }).collect();
+            let (mut steps, first) = Steps::new("d.sh", &named, 0);
+            let (mut plain, expected) = Plain::new("d.sh", &named, 0);
+            prop_assert_eq!(first, expected);
+            for (now, (name, state)) in (1..).zip(reports) {
+                let report = Report { name, state, message: String::new(), outputs: Map::new() };
+                prop_assert_eq!(steps.take(report.clone(), now), plain.take(report, now));
+            }
+        }
+    }
+
+    /// Nanoseconds for each of so many names, all of them different.
+    fn each(names: u32, mut take: impl FnMut(Report)) -> f64 {
+        let began = std::time::Instant::now();
+        for n in 0..names {
+            let state = Said::Success(false);
+            take(Report { name: format!("Step {n}"), state, message: String::new(), outputs: Map::new() });
+        }
+        began.elapsed().as_nanos() as f64 / f64::from(names)
+    }
+
+    /// With FASTDEPLOY_STEPS and `--nocapture` a benchmark: benches/README.md.
+    #[test]
+    fn so_many_steps_cost_as_much_each_as_a_few() {
+        let many =
+            std::env::var("FASTDEPLOY_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+        let linear = |names: u32| {
+            let (mut steps, _) = Steps::new("d.sh", &[], 0);
+            each(names, |report| drop(steps.take(report, 0)))
+        };
+        let (mut plain, _) = Plain::new("d.sh", &[], 0);
+        let before = each(many / 50, |report| drop(plain.take(report, 0)));
+        let (few, all) = (linear(many / 50), linear(many));
+        let (ratio, gain) = (all / few, before / few);
+        eprintln!(
+            "{many} steps: {all:.0} ns each, x {ratio:.2} of what it is with a fiftieth; there the plain way takes x {gain:.1}"
+        );
+        // Quadratic would be x 50.
+        assert!(ratio < 15.0, "x {ratio}");
     }
 }

@@ -16,7 +16,7 @@ use protocol::{bundle::Credentials, pod};
 
 use crate::{
     failure::{self, Stop},
-    files,
+    files, known_hosts,
     paths::{Paths, text},
 };
 
@@ -86,7 +86,7 @@ pub fn prepare(
     if let Some(user) = &credentials.ssh_user {
         ssh.environment.push(("ANSIBLE_REMOTE_USER", user.clone()));
     }
-    let known_hosts = known_hosts(credentials, paths)?;
+    let known_hosts = recognised(credentials, paths)?;
     let strict = if credentials.trust_on_first_use { "accept-new" } else { "yes" };
     let config = paths.memory("ssh-config");
     let content =
@@ -98,6 +98,13 @@ pub fn prepare(
         text(&known_hosts)
     );
     Ok(ssh)
+}
+
+/// What was known of servers in this run, for people who compare.
+pub fn known(paths: &Paths) -> String {
+    let own = paths.memory("known_hosts");
+    let path = if own.is_file() { own } else { paths.mounted_known_hosts() };
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 /// As a file that jump hosts are reached with as well: `ssh` hands it on, and not its options. The first
@@ -143,20 +150,24 @@ pub fn overruled(credentials: &Credentials) -> Vec<String> {
     said
 }
 
-fn known_hosts(credentials: &Credentials, paths: &Paths) -> Result<PathBuf, Stop> {
+/// The file in which servers are recognised.
+fn recognised(credentials: &Credentials, paths: &Paths) -> Result<PathBuf, Stop> {
     let mounted = paths.mounted_known_hosts();
-    if credentials.known_hosts && !credentials.trust_on_first_use {
-        if mounted.is_file() {
-            return Ok(mounted);
-        }
+    if credentials.known_hosts && !mounted.is_file() {
         return Err(Stop::invalid("the known_hosts that the Service names has no key \"known_hosts\""));
     }
+    if credentials.known_hosts && !credentials.trust_on_first_use && credentials.pinned.is_empty() {
+        return Ok(mounted);
+    }
     // OpenSSH adds what it meets for the first time; without any it is strict and knows nobody.
-    let known = if credentials.known_hosts {
+    let mut known = if credentials.known_hosts {
         fs::read(&mounted).map_err(|error| Stop::io("read", &mounted, &error))?
     } else {
         Vec::new()
     };
+    if !credentials.pinned.is_empty() {
+        known = known_hosts::merged(&String::from_utf8_lossy(&known), &credentials.pinned).into_bytes();
+    }
     let path = paths.memory("known_hosts");
     files::write_private(&path, &known)?;
     Ok(path)
@@ -327,6 +338,27 @@ mod tests {
         let options = options(&credentials, &paths);
         assert!(options.contains("memory/known_hosts") && options.ends_with("accept-new"), "{options}");
         assert_eq!(fs::read(paths.memory("known_hosts")).expect("copy"), b"web1 ssh-ed25519 A\n");
+    }
+
+    #[test]
+    fn lines_of_the_service_win_over_those_of_the_file() {
+        let (dir, paths) = root();
+        let pinned = vec!["web1 ssh-ed25519 NEW".to_owned()];
+        let alone = Credentials { pinned: pinned.clone(), ..Credentials::default() };
+        assert!(options(&alone, &paths).ends_with("StrictHostKeyChecking=yes"));
+        assert_eq!(fs::read(paths.memory("known_hosts")).expect("file"), b"web1 ssh-ed25519 NEW\n");
+        fs::create_dir_all(dir.path().join("run/fastdeploy/known-hosts")).expect("mount");
+        fs::write(paths.mounted_known_hosts(), "web1,web2 ssh-ed25519 OLD\n").expect("known");
+        for trust_on_first_use in [false, true] {
+            let both = Credentials {
+                known_hosts: true,
+                pinned: pinned.clone(),
+                trust_on_first_use,
+                ..Credentials::default()
+            };
+            assert!(options(&both, &paths).contains("memory/known_hosts"));
+            assert_eq!(known(&paths), "web2 ssh-ed25519 OLD\nweb1 ssh-ed25519 NEW\n");
+        }
     }
 
     #[test]

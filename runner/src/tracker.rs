@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use protocol::{
-    event::{HostCounts, HostState, Kind, MAX_NOTES},
+    event::{HostCounts, HostState, Kind, MAX_DECLARED_BYTES, MAX_NOTES},
     verdict::{Hosts, Step, StepState},
 };
 use serde_json::Value;
@@ -86,12 +86,19 @@ impl Tracker {
     /// Takes a line in and says what to tell others.
     pub fn apply(&mut self, line: Line, at: Timestamp) -> Vec<Kind> {
         match line {
-            Line::Plan { steps } => {
+            Line::Plan { steps, mut declared } => {
                 for planned in &steps {
                     let tracked = self.step(&planned.key, &planned.name);
                     tracked.conditional = planned.conditional;
                 }
-                vec![Kind::Plan { steps }]
+                let mut room = MAX_DECLARED_BYTES;
+                declared.retain(|one| {
+                    let size = serde_json::to_string(one).map_or(usize::MAX, |text| text.len());
+                    let fits = size <= room;
+                    room -= if fits { size } else { 0 };
+                    fits
+                });
+                vec![Kind::Plan { steps, declared }]
             }
             Line::Start { key, name, section, facts, conditional } => {
                 if facts {
@@ -352,6 +359,16 @@ mod tests {
     }
 
     const PLAN: &str = r#"{"t":"plan","steps":[{"key":"d:1#1","name":"A {{ x }}"},{"key":"d:2#1","name":"B"},{"key":"d:9#1","name":"H","conditional":true}]}"#;
+
+    #[test]
+    fn as_much_as_fits_is_told_of_what_is_declared() {
+        let one = |by: &str, size: usize| serde_json::json!({"by": by, "options": [{"name": "a", "description": "x".repeat(size)}]});
+        let declared = [one("first", 20_000), one("large", 40_000), one("small", 10)];
+        let line = serde_json::json!({"t": "plan", "steps": [], "declared": declared}).to_string();
+        let events = told(&mut Tracker::default(), &[&line]);
+        let [Kind::Plan { declared, .. }] = events.as_slice() else { panic!("a plan: {events:?}") };
+        assert_eq!(declared.iter().map(|one| one.by.as_str()).collect::<Vec<_>>(), ["first", "small"]);
+    }
 
     #[test]
     fn a_run_becomes_steps() {

@@ -49,7 +49,7 @@ fn a_run_that_succeeds() {
     assert_eq!((run.verdict.hosts.total, run.verdict.hosts.ok), (1, 1));
     assert_eq!(run.verdict.outputs["version"], "1.2.3");
     assert_eq!((run.verdict.exit_code, run.claims), (Some(0), 1));
-    let Kind::Plan { steps } =
+    let Kind::Plan { steps, .. } =
         &run.events.iter().find(|e| matches!(e.kind, Kind::Plan { .. })).expect("a plan").kind
     else {
         panic!("a plan")
@@ -393,7 +393,7 @@ fn all_that_a_play_can_hold_is_known_before_its_first_task() {
     assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
     // But for output: it comes by a pipe of its own.
     let first = run.events.iter().map(|event| &event.kind).find(|kind| !matches!(kind, Kind::Output { .. }));
-    let Some(Kind::Plan { steps }) = first else { panic!("expected the plan first, saw {first:?}") };
+    let Some(Kind::Plan { steps, .. }) = first else { panic!("expected the plan first, saw {first:?}") };
     let planned: Vec<_> =
         steps.iter().map(|s| (s.key.as_str(), s.section.as_str(), s.name.as_str(), s.conditional)).collect();
     assert_eq!(
@@ -416,6 +416,67 @@ fn all_that_a_play_can_hold_is_known_before_its_first_task() {
     let found = fold.steps.iter().position(|step| step.key == "found.yml:1#1").expect("found");
     assert_eq!(fold.steps[found - 1].key, "deploy.yml:13#1");
     assert_eq!((fold.steps[found].section.as_str(), fold.steps[found].name.as_str()), ("Prepare", "Found"));
+}
+
+/// For whoever writes the form: told with the plan, whichever way a role is named, and nothing of a secret.
+#[test]
+fn what_playbook_and_roles_declare_is_told_with_the_plan() {
+    let run = Pod::new(
+        "
+- hosts: all
+  gather_facts: false
+  roles: [web]
+  tasks:
+    - import_role: {name: db, tasks_from: prepare.yml}
+    - include_role: {name: cache}
+      when: false
+- import_playbook: second.yml
+",
+    )
+    .with_source("second.yml", "- {hosts: all, gather_facts: false, roles: [web]}\n")
+    .with_source("deploy.meta.yml", "argument_specs: {deploy: {options: {version: {description: [Which, one]}}}}\n")
+    .with_source("roles/web/tasks/main.yml", "- {command: 'true'}\n")
+    .with_source(
+        "roles/web/meta/argument_specs.yml",
+        "argument_specs: {main: {options: {web_port: {type: int, default: 8080, version_added: x}, web_pw: {no_log: yes, default: hush}}}}\n",
+    )
+    .with_source("roles/db/tasks/prepare.yml", "- {command: 'true'}\n")
+    .with_source(
+        "roles/db/meta/main.yml",
+        "argument_specs: {main: {options: {db_size: {}}}, prepare: {options: {db_path: {choices: [a, b]}}}}\n",
+    )
+    .with_source("roles/cache/tasks/main.yml", "- {command: 'true'}\n")
+    .with_source("roles/cache/meta/argument_specs.yaml", "argument_specs: {main: {options: {cache: {type: bool}}}}\n")
+    .run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    let mut plans = run.events.iter().filter_map(|event| match &event.kind {
+        Kind::Plan { declared, .. } => Some(declared),
+        _ => None,
+    });
+    let declared = plans.next_back().expect("a plan");
+    assert_eq!(
+        serde_json::to_value(declared).expect("JSON"),
+        json!([
+            {"by": "deploy.meta.yml", "options": [{"name": "version", "description": ["Which", "one"]}]},
+            {"by": "role web", "options": [
+                {"name": "web_port", "type": "int", "default": 8080}, {"name": "web_pw", "no_log": true}]},
+            {"by": "role db", "options": [{"name": "db_path", "choices": ["a", "b"]}]},
+            {"by": "role cache", "options": [{"name": "cache", "type": "bool"}]},
+        ])
+    );
+}
+
+#[test]
+fn what_is_declared_in_a_way_that_nobody_understands_is_in_nobodys_way() {
+    for odd in [
+        "argument_specs: [1]\n",
+        "argument_specs: {deploy: {options: [a]}}\n",
+        "- 1\n",
+        "argument_specs: {deploy: 3}\n",
+    ] {
+        let run = four("true").with_source("deploy.meta.yml", odd).run();
+        assert_eq!(run.verdict.result, RunResult::Succeeded, "{odd}: {}", run.log);
+    }
 }
 
 #[test]

@@ -65,10 +65,28 @@ fn the_key_of_a_server_that_is_too_busy_at_first_is_shown_all_the_same() {
     let key = key
         .unwrap_or_else(|| panic!("no key after {} connections\n{}", count.load(Ordering::SeqCst), run.log));
     assert_eq!(key.fingerprint, sshd.fingerprint());
+    assert_eq!(key.known.as_deref(), Some("SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"));
     assert_eq!(count.load(Ordering::SeqCst), 5);
-    // What it shows is what one would pin.
+    // What it shows is what one would pin, in the place of the other or beside it.
     let run = with_key(on(port), &sshd, &format!("{}\n", key.line)).run();
     assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+    let pinning = json!({"ssh": true, "knownHosts": true, "pinned": [key.line]});
+    let run = with_key(on(port), &sshd, &format!("[127.0.0.1]:{port} {other}\n"))
+        .with("/credentials", pinning)
+        .run();
+    assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+}
+
+/// Else whoever has the old key, for example whoever took over the machine that was replaced, would go on being believed.
+#[test]
+fn where_the_service_pins_a_key_the_one_of_before_is_refused() {
+    let sshd = Sshd::start();
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    let pinning =
+        json!({"ssh": true, "knownHosts": true, "pinned": [format!("[127.0.0.1]:{} {other}", sshd.port)]});
+    let run =
+        with_key(on(sshd.port), &sshd, &sshd.known_hosts(sshd.port)).with("/credentials", pinning).run();
+    assert_eq!(run.reason(), "HostKeyChanged", "{}", run.log);
 }
 
 #[test]

@@ -42,7 +42,7 @@ test('what the server refuses is said at its field, and a new try is a new deed'
   await flushPromises()
   expect(dialog.find('.error').text()).toBe('`v9` is not there')
   expect(document.activeElement?.getAttribute('aria-invalid')).toBe('true')
-  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
+  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } })
   await dialog.find('form').trigger('submit')
   await flushPromises()
   expect(dialog.emitted('started')).toEqual([[run()]])
@@ -53,7 +53,7 @@ test('what the server refuses is said at its field, and a new try is a new deed'
 test('an answer that got lost is asked for again by the same key: nothing starts twice', async () => {
   vi.useFakeTimers()
   const start = vi.spyOn(api, 'start').mockReset().mockRejectedValueOnce(new Refused(0, 'Unreachable', ''))
-  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
+  start.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } })
   const dialog = mount(DeployDialog, { props: { service: service() }, global, attachTo: document.body })
   await dialog.find('form').trigger('submit')
   await vi.advanceTimersByTimeAsync(400)
@@ -104,7 +104,7 @@ test('a step tells how it went on each server, also to those who do not see it',
 
 test('a failure says what happened, whose it is and what to do', () => {
   const failure = { reason: 'HostUnreachable', step: 'Copy', host: 'web2', message: 'timed out', hint: 'Check that the server is on.' }
-  const card = mount(FailureCard, { props: { deployment: run({ phase: 'Failed', failure }), service: service(), mayDeploy: false }, global })
+  const card = mount(FailureCard, { props: { deployment: run({ phase: 'Failed', failure }), service: service(), mayDeploy: false, mayTrust: false }, global })
   expect(card.text()).toContain('On web2 the step Copy did not work.')
   expect(card.find('.trail b').text()).toBe('Server web2')
   expect(card.text()).toContain('Check that the server is on.')

@@ -55,7 +55,7 @@ test('whoever may agree does so to what was looked at, and sees it when that is 
   await card.find('.btn--primary').trigger('click')
   await flushPromises()
   expect(card.find('[role=alert]').text()).toBe('Look again, then decide.')
-  decide.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: true, deploy: true } })
+  decide.mockResolvedValueOnce({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: true, deploy: true, trust: false } })
   await card.find('.btn--stop').trigger('click')
   await flushPromises()
   expect(decide.mock.calls).toEqual([['d1', 'Approved', 'v1:a'], ['d1', 'Rejected', 'v1:a']])
@@ -71,7 +71,7 @@ test('a preview tells what would change, and what it cannot know', () => {
 })
 
 test('only the servers that failed are done again, without a question; a preview is another deed than the run', async () => {
-  vi.spyOn(api, 'plan').mockResolvedValue({ steps: [] })
+  vi.spyOn(api, 'plan').mockResolvedValue({ steps: [], declared: [], notes: [] })
   vi.spyOn(api, 'form').mockResolvedValue({ inputs: [], live: {}, branches: [], tags: [{ name: 'v1', commit: 'abc' }] })
   const start = vi.spyOn(api, 'start').mockRejectedValue(new Refused(500, 'x', ''))
   const form = [{ name: 'version', type: 'text' as const, required: true }]

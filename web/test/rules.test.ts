@@ -86,9 +86,9 @@ test('what exactly differs is read from the output of the check, per step and se
 test('drift shows step, server and lines, and is put right by one run of what is live', async () => {
   const live = { uid: 'd4', number: 4, revision: '', since: '2026-11-24T08:00:00Z', inputs: {} }
   const drift = { result: 'Drifted' as const, number: 4, check: 'c1', checkedAt: '2026-11-24T09:00:00Z', steps: [{ key: 'k', name: 'Write the page', hosts: 1 }], stepsTotal: 3 }
-  vi.spyOn(api, 'deployment').mockResolvedValue({ cursor: '', deployment: run({ uid: 'c1' }), steps: [step({ key: 'k', hosts: [{ host: 'web1', state: 'Ok', changed: true, durationMs: 1, message: '' }] })], usual: [], may: { cancel: false, approve: false, deploy: true } })
+  vi.spyOn(api, 'deployment').mockResolvedValue({ cursor: '', deployment: run({ uid: 'c1' }), steps: [step({ key: 'k', hosts: [{ host: 'web1', state: 'Ok', changed: true, durationMs: 1, message: '' }] })], usual: [], may: { cancel: false, approve: false, deploy: true, trust: false } })
   vi.spyOn(api, 'output').mockResolvedValue({ attempt: 1, cursor: '', first: 1, lines: OUTPUT, total: OUTPUT.length })
-  const start = vi.spyOn(api, 'start').mockResolvedValue({ cursor: '', deployment: run({ uid: 'd5' }), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
+  const start = vi.spyOn(api, 'start').mockResolvedValue({ cursor: '', deployment: run({ uid: 'd5' }), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } })
   const panel = mount(DriftPanel, { props: { service: service({ live, drift }), drift, now: 0, mayDeploy: true }, global, attachTo: document.body })
   await flushPromises()
   expect(panel.text()).toContain('3 steps would change something. The servers are no longer what #4 left there.')

@@ -102,6 +102,8 @@ pub struct DeploymentMay {
     pub approve: bool,
     /// Run it again.
     pub deploy: bool,
+    /// Write the key of a server into its Service.
+    pub trust: bool,
 }
 
 /// The Deployments of a Service, newest first.
@@ -300,6 +302,7 @@ async fn beside(
         cancel: app.access.may(who, "cancel", "deployments", this).await?,
         approve: app.access.may(who, "approve", "deployments", this).await?,
         deploy: app.access.may(who, "deploy", "services", (&row.namespace, &row.service)).await?,
+        trust: app.access.may(who, "update", "services", (&row.namespace, &row.service)).await?,
     };
     Ok(Beside { attempt, usual, may })
 }

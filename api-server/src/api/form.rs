@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use crds::argument_specs::{self, Proposed};
+use crds::service::Input;
+use protocol::event::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::read::{ServiceRow, Snapshot};
@@ -53,6 +56,23 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub usual_seconds: Option<u32>,
+    /// Variables that its playbook and roles declare (`argument_specs`, `PLAYBOOK.meta.yml`) and the form has not.
+    pub declared: Vec<DeclaredInput>,
+    /// What they declare and a form cannot have, and why.
+    pub notes: Vec<String>,
+}
+
+/// A variable that could be an input.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeclaredInput {
+    /// Its name.
+    pub name: String,
+    /// What is said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub help: Option<String>,
+    /// As an item of `spec.inputs`, in YAML.
+    pub yaml: String,
 }
 
 /// How long runs took.
@@ -111,20 +131,46 @@ pub async fn plan(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Result<Json<Plan>, Problem> {
     visible(&app, &who, (&namespace, &name)).await?;
-    let (_, mut snapshot) = service(&app, &namespace, &name).await?;
+    let (row, mut snapshot) = service(&app, &namespace, &name).await?;
     let ticks = snapshot.durations(&namespace, &name, view::TICKS as i64).await?;
     let ticks: Vec<Tick> = ticks.into_iter().filter_map(view::tick).collect();
     let last = snapshot.last_reported(&namespace, &name).await?.map(|row| row.uid);
-    let mut steps = Vec::new();
+    let (mut steps, mut proposed) = (Vec::new(), Proposed::default());
     if let Some(uid) = last
         && let Some(attempt) = snapshot.attempt(uid).await?
     {
         let results = snapshot.results(uid, attempt.attempt).await?;
         // Only what it was to do, not how it went.
-        let planned = results.into_iter().filter(|event| event.body["kind"] == "plan").collect();
+        let planned: Vec<_> = results.into_iter().filter(|event| event.body["kind"] == "plan").collect();
+        proposed = planned.first().map(|plan| propose(&plan.body)).unwrap_or_default();
         steps = view::steps(deployments::fold(planned));
     }
-    Ok(Json(Plan { steps, of: last, usual_seconds: view::usual(&ticks) }))
+    let form: crds::Service =
+        serde_json::from_value(row.object).map_err(|_| Problem::not_found("service"))?;
+    let Proposed { inputs, notes } = proposed;
+    let declared = lacking(inputs, &form.spec.inputs);
+    Ok(Json(Plan { steps, of: last, usual_seconds: view::usual(&ticks), declared, notes }))
+}
+
+/// What the plan of a run says of the playbook's variables; that of an older runner says nothing. Pure.
+fn propose(plan: &Value) -> Proposed {
+    let Ok(Kind::Plan { declared, .. }) = serde_json::from_value(plan.clone()) else {
+        return Proposed::default();
+    };
+    let said = declared.iter().flat_map(|one| one.options.iter().map(|option| (one.by.as_str(), option)));
+    argument_specs::of_declared(
+        said.map(|(by, option)| (by, option.name.as_str(), Value::Object(option.said.clone()))),
+    )
+}
+
+/// Those that a form has not. Pure.
+fn lacking(inputs: Vec<Input>, form: &[Input]) -> Vec<DeclaredInput> {
+    let new = inputs.into_iter().filter(|input| form.iter().all(|there| there.name != input.name));
+    new.filter_map(|input| {
+        let yaml = serde_yaml::to_string(&[&input]).ok()?;
+        Some(DeclaredInput { name: input.name, help: input.help, yaml })
+    })
+    .collect()
 }
 
 /// How long the runs of a Service took, over time.

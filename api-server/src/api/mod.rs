@@ -22,6 +22,7 @@ pub mod services;
 pub mod start;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod trust;
 pub mod view;
 pub mod wait;
 

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use super::{
     activity, compare, decisions, deployments, evidence, form, manifest, output, problem, promotion,
-    services, start, wait,
+    services, start, trust, wait,
 };
 use crate::hooks;
 use crate::people::organisation::door;
@@ -30,7 +30,7 @@ use crate::people::{account, deliveries, federation, roles, session, tokens, use
         tokens::list, tokens::create, tokens::revoke, federation::exchange, deliveries::list, deliveries::retry, services::list, services::one,
         manifest::create, manifest::read, manifest::change, manifest::delete,
         promotion::look, promotion::promote, deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
-        start::start, start::retry, decisions::cancel, decisions::decide, compare::compare, wait::wait, output::read,
+        start::start, start::retry, decisions::cancel, decisions::decide, trust::trust, compare::compare, wait::wait, output::read,
         output::search, output::download, evidence::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
     ),
     components(schemas(problem::Problem)),

@@ -33,6 +33,8 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("NothingLive", 409, "nothing is live at the Service that is promoted from"),
     ("OtherSource", 409, "the two Services do not follow the same source; `field` says what to make equal"),
     ("OtherLive", 409, "something else is live by now than you looked at"),
+    ("NoKey", 409, "the run has met no server whose key could be trusted"),
+    ("OtherKey", 409, "the server showed another key than you have compared"),
     ("KeyUsed", 409, "this Idempotency-Key was used for another request"),
     ("Changed", 412, "somebody has changed it since you have read it: read it again"),
     ("TooLarge", 413, "the body is larger than 256 kB, a manifest than 1 MB"),

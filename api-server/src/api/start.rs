@@ -288,7 +288,7 @@ fn unmirrored(made: &crds::Deployment, row: &mirror::Row) -> Result<DeploymentAn
         gone: false,
     };
     let deployment = view::deployment(&row).ok_or_else(|| Problem::not_found("deployment"))?;
-    let may = DeploymentMay { cancel: true, approve: false, deploy: true };
+    let may = DeploymentMay { cancel: true, approve: false, deploy: true, trust: false };
     Ok(DeploymentAnswer {
         cursor: String::new(),
         deployment,

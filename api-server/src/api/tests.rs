@@ -7,6 +7,7 @@ mod kept;
 mod manifests;
 mod matrix;
 mod promoted;
+mod trust;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};

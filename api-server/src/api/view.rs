@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::conditions::{self, IN_SYNC, READY};
-use crds::deployment::{Cancel, Decision, Mode, Phase, Via};
+use crds::deployment::{Cancel, Decision, HostKey, Mode, Phase, Via};
 use crds::policy::DeployPolicy;
 use crds::service::InputType;
 use jiff::Timestamp;
@@ -601,8 +601,12 @@ pub struct Failure {
 pub struct ServerKey {
     /// As `ssh-keygen -l` shows it on the server.
     pub fingerprint: String,
-    /// The line for the `known_hosts` that credentials.knownHosts names, which trusts it.
+    /// The line of `known_hosts` that trusts it: `POST /deployments/{uid}/trust` writes it into the Service.
     pub known_hosts: String,
+    /// The fingerprint by which it was known until now; absent: it was not known at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub known: Option<String>,
 }
 
 /// A step of a run.
@@ -955,9 +959,11 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
             host: failure.host,
             message: failure.message,
             hint: Some(failure.hint).filter(|hint| !hint.is_empty()),
-            host_key: failure
-                .host_key
-                .map(|key| ServerKey { fingerprint: key.fingerprint, known_hosts: key.known_hosts }),
+            host_key: failure.host_key.map(|HostKey { fingerprint, known_hosts, known }| ServerKey {
+                fingerprint,
+                known_hosts,
+                known,
+            }),
         }),
         site_up: status.site_up,
         cancel: spec.cancel.map(StopHow::from),

@@ -290,7 +290,7 @@ mod tests {
     fn followed(usual: Option<Usual>) -> Followed {
         let mut fold = Fold::default();
         let kinds = [
-            Kind::Plan { steps: Vec::new() },
+            Kind::Plan { steps: Vec::new(), declared: Vec::new() },
             Kind::StepStarted {
                 key: "a:1#1".into(),
                 name: "One".into(),

@@ -226,6 +226,7 @@ impl<'a> Pass<'a> {
                 bundle.options.limit = Some(limit.clone());
             }
             bundle.options.check = check;
+            frozen::recognise(service, &mut bundle.credentials);
             let inputs = Some(bundle.inputs.clone());
             return Ok(Frozen { stored: frozen::store(bundle)?, revision, inputs, secret });
         }

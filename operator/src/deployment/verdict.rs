@@ -176,6 +176,7 @@ fn reported(message: Message, claimed: bool) -> Verdict {
         host_key: failure.host_key.map(|key| HostKey {
             fingerprint: shorten(&key.fingerprint, 100),
             known_hosts: shorten(&key.line, 1_000),
+            known: key.known.map(|known| shorten(&known, 100)),
         }),
         hosts: (message.started_at.is_some()).then_some(hosts),
         steps: unique(steps),

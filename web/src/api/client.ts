@@ -1,5 +1,5 @@
 import type {
-  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, FieldError, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, SignedOut, Start, StopHow, Ways, YesOrNo,
+  ActivityPage, Comparison, DeploymentAnswer, DeploymentPage, FieldError, Form, Found, Output, Plan, Problem, ServiceAnswer, ServicePage, Session, SignedOut, Start, StopHow, Trusted, Ways, YesOrNo,
 } from './schema'
 
 /** The server said no, or did not answer: `status` 0. */
@@ -132,6 +132,8 @@ export const api = {
   plan: (namespace: string, name: string): Promise<Plan> => asked('GET', `/services/${part(namespace)}/${part(name)}/plan`),
   decide: (uid: string, decision: YesOrNo, digest: string): Promise<DeploymentAnswer> =>
     asked('POST', `/deployments/${part(uid)}/approval`, { decision, digest }),
+  /** The key that a run was shown, and that somebody has compared, becomes the one by which the server is recognised. */
+  trust: (uid: string, fingerprint: string): Promise<Trusted> => asked('POST', `/deployments/${part(uid)}/trust`, { fingerprint }),
   /** What a run was given, against what another was given. */
   compare: (uid: string, before: string): Promise<Comparison> => asked('GET', `/deployments/${part(uid)}/comparison${query({ with: before })}`),
   activity: (which: FindActivity): Promise<ActivityPage> => asked('GET', `/activity${query({ ...which })}`),

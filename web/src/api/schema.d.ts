@@ -263,6 +263,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/deployments/{uid}/trust": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trust the server that a run did not recognise (HostKeyChanged): its key is written into the Service, in the place of
+         *     the one of before. Compare the fingerprint on the server itself first. It takes `update services.fastdeploy.dev`.
+         */
+        post: operations["trustServer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{uid}/wait": {
         parameters: {
             query?: never;
@@ -875,6 +895,15 @@ export interface components {
             /** @description `digest` of the Deployment that you looked at: if it runs something else by now, nothing is decided. */
             digest: string;
         };
+        /** @description A variable that could be an input. */
+        DeclaredInput: {
+            /** @description What is said of it. */
+            help?: string;
+            /** @description Its name. */
+            name: string;
+            /** @description As an item of `spec.inputs`, in YAML. */
+            yaml: string;
+        };
         /** @description A notification for somebody. */
         Delivery: {
             /**
@@ -1053,6 +1082,8 @@ export interface components {
             cancel: boolean;
             /** @description Run it again. */
             deploy: boolean;
+            /** @description Write the key of a server into its Service. */
+            trust: boolean;
         };
         /** @description Deployments of a Service, newest first. */
         DeploymentPage: {
@@ -1468,6 +1499,10 @@ export interface components {
         };
         /** @description What is to be expected of a run. */
         Plan: {
+            /** @description Variables that its playbook and roles declare (`argument_specs`, `PLAYBOOK.meta.yml`) and the form has not. */
+            declared: components["schemas"]["DeclaredInput"][];
+            /** @description What they declare and a form cannot have, and why. */
+            notes: string[];
             /**
              * Format: uuid
              * @description The run that they are taken from.
@@ -1687,7 +1722,9 @@ export interface components {
         ServerKey: {
             /** @description As `ssh-keygen -l` shows it on the server. */
             fingerprint: string;
-            /** @description The line for the `known_hosts` that credentials.knownHosts names, which trusts it. */
+            /** @description The fingerprint by which it was known until now; absent: it was not known at all. */
+            known?: string;
+            /** @description The line of `known_hosts` that trusts it: `POST /deployments/{uid}/trust` writes it into the Service. */
             knownHosts: string;
         };
         /** @description A Service. */
@@ -2032,6 +2069,16 @@ export interface components {
          * @enum {string}
          */
         TokenVerb: "deploy" | "cancel";
+        /** @description What somebody has compared with the server's own key. */
+        Trust: {
+            /** @description `failure.hostKey.fingerprint` of the Deployment: `SHA256:…`. */
+            fingerprint: string;
+        };
+        /** @description By what the server is recognised from now on. */
+        Trusted: {
+            /** @description The line in `spec.credentials.knownHosts.inline` of the Service. */
+            knownHosts: string;
+        };
         /** @description An account. */
         User: {
             /** @description Is in the group `fastdeploy:admins`. */
@@ -2162,6 +2209,7 @@ export type BindingList = components['schemas']['BindingList'];
 export type Bound = components['schemas']['Bound'];
 export type Comparison = components['schemas']['Comparison'];
 export type Decide = components['schemas']['Decide'];
+export type DeclaredInput = components['schemas']['DeclaredInput'];
 export type Delivery = components['schemas']['Delivery'];
 export type DeliveryList = components['schemas']['DeliveryList'];
 export type DeliveryState = components['schemas']['DeliveryState'];
@@ -2243,6 +2291,8 @@ export type SubjectKind = components['schemas']['SubjectKind'];
 export type Tick = components['schemas']['Tick'];
 export type TokenList = components['schemas']['TokenList'];
 export type TokenVerb = components['schemas']['TokenVerb'];
+export type Trust = components['schemas']['Trust'];
+export type Trusted = components['schemas']['Trusted'];
 export type User = components['schemas']['User'];
 export type UserChange = components['schemas']['UserChange'];
 export type UserPage = components['schemas']['UserPage'];
@@ -2831,6 +2881,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentAnswer"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    trustServer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Trust"];
+            };
+        };
+        responses: {
+            /** @description the next run recognises it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trusted"];
+                };
+            };
+            /** @description OtherKey, NoKey */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             default: {

@@ -9,3 +9,8 @@ export function kind(line: string): string {
 export function command(line: string): string {
   return `ssh-keygen -lf /etc/ssh/ssh_host_${kind(line)}_key.pub`
 }
+
+/** Whose key it is, as the list of known servers calls it: `[web1]:2222`. */
+export function server(line: string): string {
+  return line.trim().split(/\s+/)[0] ?? ''
+}

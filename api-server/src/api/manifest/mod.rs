@@ -23,7 +23,7 @@ use crate::audit;
 use crate::people::Person;
 
 /// Writes that are tried again because the operator has written its status in between.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// Whether it is meant.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -211,7 +211,8 @@ pub async fn delete(
     Err(Problem::unavailable("This service is being written all the time, try again.", "conflicts"))
 }
 
-async fn find(app: &App, namespace: &str, name: &str) -> Result<Value, Problem> {
+/// The object as it is now.
+pub(super) async fn find(app: &App, namespace: &str, name: &str) -> Result<Value, Problem> {
     // Both become a part of an address.
     if !names::is_object_name(namespace) || !names::is_object_name(name) {
         return Err(Problem::not_found("service"));
@@ -252,7 +253,7 @@ fn holds(expected: &[String], there: &Value) -> Result<(), Problem> {
 }
 
 /// Into the mirror at once, so that the next read finds it. Without a database it is there all the same.
-async fn mirrored(app: &App, made: &Value) {
+pub(super) async fn mirrored(app: &App, made: &Value) {
     let Ok(service) = serde_json::from_value::<crds::Service>(made.clone()) else { return };
     let Some(row) = rows::service(&service) else { return };
     let written = async {

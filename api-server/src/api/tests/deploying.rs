@@ -279,12 +279,16 @@ async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
     assert_eq!(body["inputs"][0]["name"], "version");
 
     let (_, none) = site.get("anna", "/services/team/blog/plan").await;
-    assert_eq!(none, json!({"steps": []}));
+    assert_eq!(none, json!({"steps": [], "declared": [], "notes": []}));
     let uid = site.run(("team", "blog"), 1, json!({}), ended(1, "Succeeded", 60)).await;
     let preview = json!({"mode": "Check"});
     site.run(("team", "blog"), 2, preview, ended(0, "Succeeded", 7)).await;
     report(&pool, uid, 1, &[
-        json!({"kind": "plan", "steps": [{"key": "a:1#1", "name": "One"}, {"key": "a:2#1", "name": "Two"}]}),
+        json!({"kind": "plan", "steps": [{"key": "a:1#1", "name": "One"}, {"key": "a:2#1", "name": "Two"}],
+            "declared": [{"by": "role web", "options": [
+                {"name": "version", "type": "str"},
+                {"name": "web_port", "type": "int", "default": 8080, "description": "Where"},
+                {"name": "web_hosts", "type": "list"}]}]}),
         json!({"kind": "stepStarted", "key": "a:1#1", "name": "One"}),
     ])
     .await;
@@ -293,6 +297,10 @@ async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
         plan["steps"].as_array().unwrap().iter().map(|step| (&step["name"], &step["state"])).collect();
     assert_eq!(steps, [(&json!("One"), &json!("Pending")), (&json!("Two"), &json!("Pending"))]);
     assert_eq!((&plan["usualSeconds"], &plan["of"]), (&json!(60), &json!(uid)));
+    // The form asks for the version already, and what it cannot ask for is told.
+    let yaml = "- name: web_port\n  type: number\n  help: Where\n  default: 8080\n";
+    assert_eq!(plan["declared"], json!([{"name": "web_port", "help": "Where", "yaml": yaml}]));
+    assert!(plan["notes"][0].as_str().unwrap().starts_with("web_hosts (role web): a list cannot"), "{plan}");
     let (_, durations) = site.get("anna", "/services/team/blog/durations").await;
     assert_eq!(durations["runs"].as_array().unwrap().len(), 1, "{durations}");
     for path in ["form", "plan", "durations"] {

@@ -68,6 +68,7 @@ fn takes(operation: &str) -> (Takes, Value) {
         "startDeployment" | "retryDeployment" | "promoteService" => {
             (Object(Some(("deploy", "services"))), json!({}))
         }
+        "trustServer" => (Object(Some(("update", "services"))), json!({"fingerprint": "SHA256:x"})),
         "retryDelivery" => (Object(Some(("deploy", "services"))), none),
         "cancelDeployment" => (Object(Some(("cancel", "deployments"))), json!({"how": "Now"})),
         "decideDeployment" => {

@@ -71,6 +71,18 @@ fn services() -> Vec<(Manifest, &'static str)> {
             with("credentials: {knownHosts: {configMapRef: {name: a}, secretRef: {name: b}}}"),
             "credentials.knownHosts: write configMapRef or secretRef",
         ),
+        (
+            with(
+                "credentials: {knownHosts: {inline: ['* ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5']}}",
+            ),
+            "credentials.knownHosts.inline: write a line as ssh-keyscan prints it",
+        ),
+        (
+            with(
+                "credentials: {knownHosts: {inline: [web1 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5]}}",
+            ),
+            "credentials.knownHosts.inline: write a line as ssh-keyscan prints it",
+        ),
         (with("credentials: {knownHosts: {trust: Always}}"), "Unsupported value: \"Always\""),
         (
             with("credentials: {ssh: {secretRef: {name: a}, user: '-oProxyCommand=id'}}"),

@@ -314,6 +314,10 @@ fn donors() -> Vec<(&'static str, Value)> {
         ),
         ("credentials", json!({"knownHosts": {"configMapRef": {"name": "nobody"}}})),
         ("credentials", json!({"knownHosts": {"secretRef": {"name": "nobody"}}})),
+        (
+            "credentials",
+            json!({"knownHosts": {"inline": ["web1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"]}}),
+        ),
         ("inputs", json!([{"name": "word", "type": "number", "default": 1, "minimum": 0, "maximum": 9}])),
         ("inputs", json!([{"name": "word", "type": "choice", "choices": ["a", "b"], "default": "a"}])),
         ("dependsOn", json!([{"name": "nobody"}])),
