@@ -9,6 +9,7 @@ use super::organisation::Door;
 use super::standing::Standing;
 use crate::api::problem::Problem;
 use crate::hooks::Hooks;
+use crate::system::installation::Installation;
 
 /// What people's handlers need.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Shared {
     pub door: Door,
     /// Who has which role.
     pub roles: Option<Arc<dyn Bindings>>,
+    /// How the installation itself fares.
+    pub installation: Option<Arc<dyn Installation>>,
 }
 
 impl Shared {
@@ -34,6 +37,7 @@ impl Shared {
             hooks: Hooks::default(),
             door: Door::default(),
             roles: None,
+            installation: None,
         }
     }
 
