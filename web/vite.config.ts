@@ -53,7 +53,7 @@ function budget(): Plugin {
 const api = process.env['FASTDEPLOY_URL'] ?? 'http://127.0.0.1:30090'
 
 export default defineConfig({
-  plugins: [vue(), VueI18nPlugin({ include: resolve(import.meta.dirname, 'src/locales/*.json') }), budget(), gzip()],
+  plugins: [vue(), VueI18nPlugin({ include: resolve(import.meta.dirname, 'src/locales/**/*.json') }), budget(), gzip()],
   resolve: { alias: { '@': resolve(import.meta.dirname, 'src') } },
   // Vue's and vue-i18n's older ways of writing components: nothing here uses them.
   define: { __VUE_OPTIONS_API__: 'false', __VUE_I18N_LEGACY_API__: 'false' },

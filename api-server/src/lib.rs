@@ -22,6 +22,7 @@ pub mod reports;
 pub mod router;
 pub mod serve;
 pub mod stored;
+pub mod system;
 pub mod tls;
 pub mod traces;
 pub mod web;

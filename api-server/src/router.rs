@@ -26,6 +26,7 @@ use crate::live::socket;
 use crate::people::organisation::door;
 use crate::people::{account, deliveries, federation, roles, session, tokens, users};
 use crate::reports::{self, Intake};
+use crate::system;
 use crate::web;
 
 /// The routes of the listener for runs.
@@ -101,6 +102,7 @@ pub fn people(app: api::App, page: Option<&Path>) -> Router {
         .route("/deployments/{uid}/output/download", get(output::download))
         .route("/deployments/{uid}/evidence", get(evidence::download))
         .route("/hooks", post(hooks::hear).layer(DefaultBodyLimit::max(hooks::MAX_DELIVERY)))
+        .route("/system", get(system::read))
         .route("/activity", get(activity::list))
         .route("/activity/csv", get(activity::csv))
         .route("/activity/jsonl", get(activity::jsonl))

@@ -27,6 +27,7 @@ use crate::people::organisation;
 use crate::reports::{Intake, status::Statuses};
 use crate::router;
 use crate::stored::{self, Stored};
+use crate::system::installation;
 use crate::tls::listener;
 
 /// The only clock.
@@ -79,6 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     people.traces = traces.clone();
     people.people.proxies = config.people.proxies;
     people.people.roles = Some(bindings::Kubernetes::through(client.clone()));
+    people.people.installation = Some(installation::Kubernetes::through(client.clone(), &config.namespace));
     tokio::spawn(stored::keep_key(client.clone(), config.namespace.clone(), signing_key.clone()));
     tokio::spawn(hooks::keep_secrets(client.clone(), config.namespace.clone(), people.people.hooks.clone()));
     if let Some(folder) = config.people.sign_in.clone() {

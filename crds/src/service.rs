@@ -66,6 +66,12 @@ pub struct ServiceSpec {
     #[schemars(length(max = 2000))]
     #[x_kube(validation = Rule::new("isURL(self) && (self.startsWith('http://') || self.startsWith('https://'))").message("url: write the whole address, for example https://blog.example.com"))]
     pub url: Option<String>,
+    /// Which environment this is, for example `staging` or `production`. Services of a namespace whose names are the
+    /// same but for it (`blog-staging`, `blog-production`; or `blog`) stand side by side on the page, and what is live in
+    /// one can be promoted to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 30), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub environment: Option<String>,
     /// Where the playbook comes from: exactly one of `git`, `inline`, `configMap`, `image`.
     pub source: Source,
     /// The playbook, as a path in the source, for example `deploy.yml`. Exactly one of `playbook` and `script`.

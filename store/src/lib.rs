@@ -20,6 +20,7 @@ pub mod rows;
 pub mod runs;
 pub mod sessions;
 pub mod sources;
+pub mod system;
 pub mod tokens;
 mod transaction;
 pub mod users;

@@ -76,6 +76,19 @@ pub async fn epoch(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar!("select epoch from mirror").fetch_one(pool).await
 }
 
+/// Says that whoever writes for this epoch is at work, and how many changes wait. Answers the epoch that is open.
+pub async fn beat(pool: &PgPool, epoch: i64, waiting: i64) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        "update mirror set beat_at = case when epoch = $1 then now() else beat_at end,
+             waiting = case when epoch = $1 then $2 else waiting end
+         returning epoch",
+        epoch,
+        waiting
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// Writes what is newer than what is there; each object once. Answers how many were.
 pub async fn upsert(pool: &PgPool, epoch: i64, rows: &[Row]) -> sqlx::Result<usize> {
     if rows.is_empty() {

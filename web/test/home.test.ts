@@ -44,7 +44,7 @@ test('the last day has what ended in it, and says where it does not know all', (
 
 async function page(items: Service[], at = '/') {
   vi.spyOn(api, 'services').mockResolvedValue({ cursor: '1.1', items })
-  vi.spyOn(people, 'account').mockResolvedValue({ name: 'anna', kubernetesUser: 'fastdeploy:anna', groups: [], password: true, mustChange: false, may: { users: false, roles: false } })
+  vi.spyOn(people, 'account').mockResolvedValue({ name: 'anna', kubernetesUser: 'fastdeploy:anna', groups: [], password: true, mustChange: false, may: { users: false, roles: false, system: false, add: { everywhere: false, namespaces: [] } } })
   const router = createRouter({
     history: createMemoryHistory(),
     routes: [

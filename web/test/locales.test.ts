@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SAID } from '@/lib/activity'
@@ -14,7 +14,13 @@ function flat(tree: Tree, path = ''): [string, string][] {
 
 // As they are written: an import gives what they are compiled to.
 function read(language: string): Map<string, string> {
-  return new Map(flat(JSON.parse(readFileSync(join(import.meta.dirname, `../src/locales/${language}.json`), 'utf8'))))
+  const folder = join(import.meta.dirname, '../src/locales')
+  const pages = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  const files = [`${language}.json`, ...pages.map(({ name }) => `${name}/${language}.json`)].map((name) => join(folder, name))
+  const all = files.filter(existsSync).flatMap((file) => flat(JSON.parse(readFileSync(file, 'utf8'))))
+  // What a page says is added to what is said everywhere, so neither may change the other's words.
+  expect(all.map(([key]) => key).filter((key, n, keys) => keys.indexOf(key) !== n)).toEqual([])
+  return new Map(all)
 }
 const english = read('en')
 const german = read('de')
@@ -34,13 +40,30 @@ test('every state has a word', () => {
   expect(Object.values(HOST).every((mark) => english.has(`mark.${mark}`))).toBe(true)
 })
 
+test('every reason of the docs has words', () => {
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/reasons.md'), 'utf8')
+  const reasons = [...docs.matchAll(/^\| `(\w+)` \|/gm)].map((match) => `reason.${match[1]}`)
+  expect(reasons.length).toBeGreaterThan(50)
+  expect(reasons.filter((reason) => !english.has(reason) || !german.has(reason))).toEqual([])
+})
+
+test('whatever a run may fail of, there is something to do', () => {
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/reasons.md'), 'utf8')
+  const named = [...docs.matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1] ?? '')
+  // How a run ends that nobody has to do something about; the others say how things stand.
+  const others = ['Cancelled', 'Superseded', 'Replaced', 'ApprovalRejected', 'ApprovalExpired', 'ApprovalVoid', 'HistoryLost']
+  const failures = named.slice(named.indexOf('TaskFailed')).filter((reason) => !others.includes(reason))
+  expect(failures.length).toBeGreaterThan(25)
+  expect(failures.filter((reason) => !english.has(`hint.${reason}`))).toEqual([])
+})
+
 test('no sentence is unused, and none that is used is missing', () => {
   const folder = join(import.meta.dirname, '../src')
   const source = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.(vue|ts)$/.test(name) && !name.includes('schema'))
     .map((name) => readFileSync(join(folder, name), 'utf8'))
     .join('\n')
-  const used = new Set([...source.matchAll(/\bt\(\s*'([\w.]+)'|keypath="([\w.]+)"|'((?:card|fail|service|run|deploy)\.\w+)'/g)].map((match) => match[1] ?? match[2] ?? match[3] ?? ''))
+  const used = new Set([...source.matchAll(/\bt\(\s*'([\w.]+)'|keypath="([\w.]+)"|'((?:card|fail|service|run|deploy)\.(?!yml)\w+)'/g)].map((match) => match[1] ?? match[2] ?? match[3] ?? ''))
   const families = [...source.matchAll(/`([\w.]+)\.\$\{/g)].map((match) => `${match[1]}.`)
   // Names of events look like sentences' names, and have sentences of their own.
   for (const key of used) if (!(key in SAID)) expect(english.has(key), key).toBe(true)

@@ -16,7 +16,7 @@ const router = createRouter({ history: createMemoryHistory(), routes: [{ path: '
 const global = { plugins: [i18n, router] }
 const user = (change: Partial<User> = {}): User => ({ name: 'ben', admin: false, disabled: false, groups: [], mustChange: false, createdAt: '2026-11-01T00:00:00Z', ...change })
 const token = (change: Partial<ServiceToken> = {}): ServiceToken => ({ id: 't1', name: 'Build', kind: 'service', verbs: ['deploy'], createdBy: 'mia', createdAt: '2026-11-01T00:00:00Z', expiresAt: '2027-01-01T00:00:00Z', ...change })
-const account = (change: object = {}) => ({ name: 'mia', kubernetesUser: 'fastdeploy:mia', groups: [], password: true, mustChange: false, may: { users: true, roles: true }, ...change })
+const account = (change: object = {}) => ({ name: 'mia', kubernetesUser: 'fastdeploy:mia', groups: [], password: true, mustChange: false, may: { users: true, roles: true, system: false, add: { everywhere: false, namespaces: [] } }, ...change })
 const button = (of: ReturnType<typeof mount>, text: string) => of.findAll('button').find((one) => one.text().startsWith(text))
 
 test('a new account comes with a password that is shown once', async () => {
@@ -142,7 +142,7 @@ test('one changes one\u2019s password; where an organisation keeps it, it is sai
 })
 
 test('the page of people is there for those who may see it', async () => {
-  vi.spyOn(people, 'account').mockResolvedValue(account({ may: { users: false, roles: false } }))
+  vi.spyOn(people, 'account').mockResolvedValue(account({ may: { users: false, roles: false, system: false, add: { everywhere: false, namespaces: [] } } }))
   const page = mount(PeoplePage, { global })
   await flushPromises()
   expect(page.text()).toContain('There is nothing here')

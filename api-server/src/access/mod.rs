@@ -171,12 +171,29 @@ impl Access {
         if who.scope.is_some() {
             return Ok(Namespaces::Only(Vec::new()));
         }
-        if self.answer(who, list(None)).await? {
+        self.where_services("list", who, snapshot).await
+    }
+
+    /// Where somebody may make Services: everywhere, or in which of the namespaces that have some.
+    pub async fn adds(&self, who: &Person, snapshot: &mut Snapshot) -> Result<Namespaces, Problem> {
+        if who.scope.is_some() {
+            return Ok(Namespaces::Only(Vec::new()));
+        }
+        self.where_services("create", who, snapshot).await
+    }
+
+    async fn where_services(
+        &self,
+        verb: &'static str,
+        who: &Person,
+        snapshot: &mut Snapshot,
+    ) -> Result<Namespaces, Problem> {
+        if self.answer(who, services(verb, None)).await? {
             return Ok(Namespaces::All);
         }
         let mut allowed = Vec::new();
         for namespace in snapshot.namespaces().await? {
-            if self.answer(who, list(Some(&namespace))).await? {
+            if self.answer(who, services(verb, Some(&namespace))).await? {
                 allowed.push(namespace);
             }
         }
@@ -188,6 +205,7 @@ impl Access {
         if who.scope.is_some() {
             return Ok(false);
         }
+        let list = |namespace| services("list", namespace);
         Ok(self.answer(who, list(None)).await? || self.answer(who, list(Some(namespace))).await?)
     }
 
@@ -211,6 +229,6 @@ fn full(resource: &str) -> String {
     if resource.contains('.') { resource.to_owned() } else { format!("{resource}.{GROUP}") }
 }
 
-fn list(namespace: Option<&str>) -> Ask {
-    Ask { verb: "list", resource: "services", namespace: namespace.map(ToOwned::to_owned), name: None }
+fn services(verb: &'static str, namespace: Option<&str>) -> Ask {
+    Ask { verb, resource: "services", namespace: namespace.map(ToOwned::to_owned), name: None }
 }

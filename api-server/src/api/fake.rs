@@ -234,6 +234,12 @@ impl Site {
         self.router = router::people(self.app.clone(), None);
     }
 
+    /// In an installation of its own.
+    pub(crate) fn with_installation(&mut self, there: Arc<dyn crate::system::installation::Installation>) {
+        self.app.people.installation = Some(there);
+        self.router = router::people(self.app.clone(), None);
+    }
+
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }

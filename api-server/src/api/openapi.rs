@@ -15,6 +15,7 @@ use super::{
 use crate::hooks;
 use crate::people::organisation::door;
 use crate::people::{account, deliveries, federation, roles, session, tokens, users};
+use crate::system;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,7 +32,7 @@ use crate::people::{account, deliveries, federation, roles, session, tokens, use
         manifest::create, manifest::read, manifest::change, manifest::delete,
         promotion::look, promotion::promote, deployments::list, form::form, form::plan, form::durations, deployments::find_all, deployments::one,
         start::start, start::retry, decisions::cancel, decisions::decide, trust::trust, compare::compare, wait::wait, output::read,
-        output::search, output::download, evidence::download, activity::list, activity::csv, activity::jsonl, hooks::hear,
+        output::search, output::download, evidence::download, activity::list, activity::csv, activity::jsonl, hooks::hear, system::read,
     ),
     components(schemas(problem::Problem)),
     modifiers(&Bearer),

@@ -43,6 +43,10 @@ pub struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub url: Option<String>,
+    /// Which environment it is, for example `production`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub environment: Option<String>,
     /// How it stands, in one word.
     pub state: ServiceState,
     /// Why: of its condition Ready.
@@ -767,6 +771,7 @@ pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &BTreeMap<Uuid, Depl
         title: spec.title.unwrap_or_else(|| row.name.clone()),
         description: spec.description,
         url: spec.url,
+        environment: spec.environment,
         state,
         reason: ready.map_or_else(String::new, |ready| ready.reason.clone()),
         message: ready.map_or_else(String::new, |ready| ready.message.clone()),

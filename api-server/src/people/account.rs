@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use store::read::{Namespaces, Snapshot};
 use store::users;
 use utoipa::ToSchema;
 
@@ -37,6 +38,19 @@ pub struct AccountMay {
     users: bool,
     /// See who has which role in every namespace.
     roles: bool,
+    /// See which versions are at work and how each part fares.
+    system: bool,
+    /// Make Services.
+    add: Add,
+}
+
+/// Where somebody may make Services.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Add {
+    /// In every namespace.
+    everywhere: bool,
+    /// If not in every one: in these, of the namespaces that have Services.
+    namespaces: Vec<String>,
 }
 
 /// A new password of one's own.
@@ -57,6 +71,11 @@ pub async fn read(State(app): State<App>, who: Person) -> Result<Json<OwnAccount
     let may = AccountMay {
         users: app.access.may_everywhere(&who, "list", "users").await?,
         roles: app.access.may_everywhere(&who, "list", super::roles::BINDINGS).await?,
+        system: app.access.may_everywhere(&who, "get", crate::system::RESOURCE).await?,
+        add: match app.access.adds(&who, &mut Snapshot::begin(app.pool()?).await?).await? {
+            Namespaces::All => Add { everywhere: true, namespaces: Vec::new() },
+            Namespaces::Only(namespaces) => Add { everywhere: false, namespaces },
+        },
     };
     let subject = who.subject();
     Ok(Json(OwnAccount {

@@ -10,6 +10,7 @@ use super::organisation::Door;
 use super::standing::Standing;
 use crate::api::problem::Problem;
 use crate::hooks::Hooks;
+use crate::system::installation::Installation;
 
 /// What people's handlers need.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Shared {
     pub trust: Trust,
     /// Who has which role.
     pub roles: Option<Arc<dyn Bindings>>,
+    /// How the installation itself fares.
+    pub installation: Option<Arc<dyn Installation>>,
 }
 
 impl Shared {
@@ -38,6 +41,7 @@ impl Shared {
             door: Door::default(),
             trust: Trust::default(),
             roles: None,
+            installation: None,
         }
     }
 

@@ -3,6 +3,7 @@
 app.kubernetes.io/name: fastdeploy
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{/* What Services and Deployments select pods by. Of: a component's name. */}}

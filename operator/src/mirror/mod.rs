@@ -132,7 +132,8 @@ impl Writer {
             // The first is written at once; what comes meanwhile is the next batch.
             tokio::select! {
                 heard = heard.recv_many(&mut batch, BATCH) => if heard == 0 { return },
-                _ = look.tick() => if mirror::epoch(&pool).await.is_ok_and(|now| now < epoch) {
+                _ = look.tick() => if mirror::beat(&pool, epoch, i64::try_from(heard.len()).unwrap_or(i64::MAX))
+                    .await.is_ok_and(|now| now < epoch) {
                     tracing::info!("PostgreSQL is a new one: Services and Deployments are mirrored anew");
                     return;
                 },

@@ -66,6 +66,15 @@ export const PAGES: readonly { name: string; open: (page: Page) => Promise<void>
     },
   },
   {
+    name: 'add',
+    open: async (page) => {
+      await page.goto('/add')
+      await page.getByLabel('What people call it').fill('Company shop')
+      await page.getByRole('textbox', { name: 'Servers' }).fill('web1 10.0.0.5')
+      await page.getByRole('textbox', { name: 'Secret with the SSH key' }).waitFor()
+    },
+  },
+  {
     name: 'activity',
     open: async (page) => {
       await page.goto('/activity')
@@ -85,6 +94,13 @@ export const PAGES: readonly { name: string; open: (page: Page) => Promise<void>
       await page.goto('/people')
       await page.getByRole('region', { name: 'Accounts' }).getByRole('row').nth(1).waitFor()
       await page.getByRole('heading', { name: 'Who may do what' }).waitFor()
+    },
+  },
+  {
+    name: 'system',
+    open: async (page) => {
+      await page.goto('/system')
+      await page.getByRole('region', { name: 'Parts' }).getByRole('listitem').nth(5).waitFor()
     },
   },
   {

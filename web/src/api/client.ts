@@ -111,6 +111,8 @@ export const api = {
   /** Of one namespace; at most 200. */
   servicesOf: (namespace: string): Promise<ServicePage> => asked('GET', `/services?limit=200&namespace=${part(namespace)}`),
   manifest: (namespace: string, name: string): Promise<Manifest> => manifest(answered('GET', `/services/${part(namespace)}/${part(name)}/manifest`)),
+  /** Makes a Service; with `dry` it is checked only. */
+  createManifest: (yaml: string, dry: boolean): Promise<Manifest> => manifest(answered('POST', `/services${dry ? '?dryRun=All' : ''}`, { yaml })),
   /** With `dry` it is checked only; the answer is the manifest as it is, or would be. */
   changeManifest: (namespace: string, name: string, yaml: string, etag: string, dry: boolean): Promise<Manifest> =>
     manifest(answered('PUT', `/services/${part(namespace)}/${part(name)}/manifest${dry ? '?dryRun=All' : ''}`, { yaml, etag })),

@@ -1,5 +1,5 @@
 import { asked, part } from './client'
-import type { Binding, BindingList, DeliveryList, Handover, MadeToken, NewBinding, NewToken, NewUser, OwnAccount, TokenList, User, UserChange, UserPage } from './schema'
+import type { Binding, BindingList, DeliveryList, Handover, MadeToken, NewBinding, NewToken, NewUser, OwnAccount, System, TokenList, User, UserChange, UserPage } from './schema'
 
 const of = (namespace: string, name: string) => `/services/${part(namespace)}/${part(name)}`
 
@@ -17,6 +17,7 @@ async function users(): Promise<User[]> {
 /** Accounts, roles, tokens, and who was told what. */
 export const people = {
   account: (): Promise<OwnAccount> => asked('GET', '/account'),
+  system: (): Promise<System> => asked('GET', '/system'),
   changePassword: (old: string, fresh: string): Promise<void> => asked('POST', '/account/password', { old, new: fresh }),
   users,
   createUser: (user: NewUser): Promise<Handover> => asked('POST', '/users', user),

@@ -80,6 +80,7 @@ fn takes(operation: &str) -> (Takes, Value) {
         "listRoles" => (Here("list", BINDINGS), none),
         "bindRole" => (Here("create", BINDINGS), none),
         "unbindRole" => (Here("delete", BINDINGS), none),
+        "getSystem" => (Everywhere("get", "system"), none),
         "listUsers" => (Everywhere("list", "users"), none),
         "createUser" => (Everywhere("create", "users"), json!({"name": "eve"})),
         "changeUser" => (Everywhere("update", "users"), json!({"admin": true})),

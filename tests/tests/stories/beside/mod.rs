@@ -34,6 +34,7 @@ mod source_changes;
 mod stale_writer;
 mod success;
 mod suspend;
+mod system;
 mod taken_away;
 mod timeout;
 mod unreachable_host;
