@@ -12,6 +12,9 @@ quiet_here=198.51.100.9 quiet_there=198.51.100.10
 quiet_network() {
   local url=$1 port=${1##*:}
   [[ $(id -u) == 0 && $url == http://127.0.0.1:* ]] && have ip && have nsenter && have iptables || return 1
+  # One at a time: a second one would take the first one's away.
+  exec 8>"$state/quiet.lock"
+  flock --nonblock 8 || return 1
   trap no_quiet_network EXIT
   no_quiet_network # of a script that was killed
   make_quiet_network "$port" 2>>"$state/log/quiet.log" && inside curl --silent --fail --max-time 10 --output /dev/null "$url" && return
