@@ -12,6 +12,7 @@ export const router = createRouter({
   routes: [
     { path: '/sign-in', name: 'sign-in', component: () => import('@/pages/SignInPage.vue') },
     { path: '/', name: 'home', component: () => import('@/pages/HomePage.vue') },
+    { path: '/teams/:namespace/environments', name: 'environments', component: saying('environments', () => import('@/pages/EnvironmentsPage.vue')), props: true },
     { path: '/add', name: 'add', component: saying('add', () => import('@/pages/AddPage.vue')) },
     { path: '/services/:namespace/:name', name: 'service', component: () => import('@/pages/ServicePage.vue'), props: true },
     { path: '/services/:namespace/:name/back', name: 'goback', component: () => import('@/pages/GoBackPage.vue'), props: true },
