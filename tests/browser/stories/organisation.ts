@@ -27,21 +27,21 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** An organisation that people can sign in with, as long as a story is told. */
+/** An organisation that people can sign in with, and whose pipelines are trusted by these rules, as long as a story is told. */
 export class Organisation {
-  private constructor(readonly name: string, private readonly program: ChildProcess, private readonly request: APIRequestContext) {}
+  private constructor(readonly issuer: string, private readonly program: ChildProcess, private readonly request: APIRequestContext) {}
 
-  static async begin(name: string, site: string, request: APIRequestContext): Promise<Organisation> {
+  static async begin(name: string, site: string, request: APIRequestContext, rules: object[] = []): Promise<Organisation> {
     const port = await freePort()
     const issuer = `http://${here()}:${port}`
     const program = spawn(process.execPath, [PROGRAM, issuer, String(port), `${site}/api/v1/session/oidc/callback`, `${site}/sign-in`], { stdio: ['ignore', 'pipe', 'ignore'] })
     await once(createInterface({ input: program.stdout }), 'line')
     const settings = { issuer, clientId: 'fastdeploy', url: site, displayName: name, usernameClaim: 'preferred_username', usernamePrefix: 'oidc:', groupsPrefix: 'oidc:', scopes: ['profile', 'groups'] }
     apply(
-      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'fastdeploy-sign-in' }, data: { 'oidc.json': JSON.stringify(settings) } },
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'fastdeploy-sign-in' }, data: { 'oidc.json': JSON.stringify(settings), 'federation.json': JSON.stringify({ url: site, rules: rules.map((rule) => ({ issuer, ...rule })) }) } },
       { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'fastdeploy-oidc' }, stringData: { 'client-secret': 'a secret of the story & more' } },
     )
-    const organisation = new Organisation(name, program, request)
+    const organisation = new Organisation(issuer, program, request)
     await organisation.offered(name)
     return organisation
   }
