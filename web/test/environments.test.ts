@@ -49,7 +49,7 @@ test('they stand side by side: what is live, since when, by whom; and what has n
 test('what will change is shown, the reason asked for, and then it starts with the run that was looked at', async () => {
   await learn('environments')
   vi.spyOn(promotion, 'look').mockResolvedValue(plan())
-  const go = vi.spyOn(promotion, 'go').mockRejectedValueOnce(new Refused(409, 'OtherLive', 'Another run is live.')).mockResolvedValue({ cursor: '', deployment: run({ uid: 'd9' }), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
+  const go = vi.spyOn(promotion, 'go').mockRejectedValueOnce(new Refused(409, 'OtherLive', 'Another run is live.')).mockResolvedValue({ cursor: '', deployment: run({ uid: 'd9' }), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } })
   const dialog = mount(PromoteDialog, { props: { from: staging, to: production }, global, attachTo: document.body })
   await flushPromises()
   expect(dialog.find('.fromto').text()).toMatch(/Live in production now\s*v1\s*As it is in staging\s*v2/)
@@ -71,7 +71,7 @@ test('what will change is shown, the reason asked for, and then it starts with t
 test('what the other one asks besides is asked, and a promotion that is not possible says why', async () => {
   await learn('environments')
   vi.spyOn(promotion, 'look').mockResolvedValueOnce(plan({ missing: [{ field: 'inputs.size', message: 'inputs.size: an answer is required' }] }))
-  const go = vi.spyOn(promotion, 'go').mockResolvedValue({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true } })
+  const go = vi.spyOn(promotion, 'go').mockResolvedValue({ cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } })
   const dialog = mount(PromoteDialog, { props: { from: staging, to: production }, global, attachTo: document.body })
   await flushPromises()
   go.mockClear()

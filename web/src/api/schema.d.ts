@@ -673,6 +673,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the installation fares. A part that does not answer is said to be away; the others are shown all the same. */
+        get: operations["getSystem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/token": {
         parameters: {
             query?: never;
@@ -758,8 +775,12 @@ export interface components {
         };
         /** @description What somebody may do that belongs to no namespace. */
         AccountMay: {
+            /** @description Make Services. */
+            add: components["schemas"]["Add"];
             /** @description See who has which role in every namespace. */
             roles: boolean;
+            /** @description See which versions are at work and how each part fares. */
+            system: boolean;
             /** @description See and change accounts. */
             users: boolean;
         };
@@ -811,6 +832,13 @@ export interface components {
              */
             next?: number;
         };
+        /** @description Where somebody may make Services. */
+        Add: {
+            /** @description In every namespace. */
+            everywhere: boolean;
+            /** @description If not in every one: in these, of the namespaces that have Services. */
+            namespaces: string[];
+        };
         /** @description Why it is run again. */
         Again: {
             /** @description For people; at most 500 characters. Default: what was written the first time. */
@@ -821,6 +849,13 @@ export interface components {
          * @enum {string}
          */
         AnswerType: "text" | "textarea" | "number" | "boolean" | "choice" | "multichoice" | "date" | "secret" | "gitBranch" | "gitTag" | "gitCommit";
+        /** @description The api-server. */
+        ApiServerPart: {
+            /** @description How many there are; absent: it is not known. */
+            replicas?: components["schemas"]["Replicas"];
+            /** @description How it fares. */
+            verdict: components["schemas"]["Verdict"];
+        };
         /** @description Who agreed to a run, or refused it. */
         Approved: {
             /**
@@ -887,6 +922,26 @@ export interface components {
             differences: components["schemas"]["Difference"][];
             /** @description false: what one of them ran is no longer kept, so only inputs and revision could be compared. */
             whole: boolean;
+        };
+        /** @description PostgreSQL. */
+        DatabasePart: {
+            /**
+             * Format: int64
+             * @description Its size, in bytes; absent: it is not known.
+             */
+            bytes?: number;
+            /**
+             * Format: int64
+             * @description The last change of the schema that was made; absent: it is not known.
+             */
+            migration?: number;
+            /**
+             * Format: int64
+             * @description The last one that this version brings.
+             */
+            newestMigration: number;
+            /** @description How it fares. */
+            verdict: components["schemas"]["Verdict"];
         };
         /** @description Yes or no, to what was looked at. */
         Decide: {
@@ -1261,6 +1316,16 @@ export interface components {
             /** @description The password, if it was made here. */
             password?: string;
         };
+        /**
+         * @description How a part fares.
+         * @enum {string}
+         */
+        Health: "Fine" | "Attention" | "Broken" | "Unknown";
+        /**
+         * @description Why.
+         * @enum {string}
+         */
+        HealthReason: "AllReady" | "SomeNotReady" | "Leads" | "NobodyLeads" | "LeaderSilent" | "SchemaCurrent" | "SchemaBehind" | "SchemaAhead" | "DatabaseAway" | "NoDatabase" | "MirrorCurrent" | "MirrorBehind" | "MirrorNever" | "ReportsTaken" | "ReportsWait" | "AllTold" | "ToldLate" | "SomeGivenUp" | "NotSaid";
         /** @description What follows from a delivery. */
         Heard: {
             /** @description The same was delivered before: nothing follows. */
@@ -1408,6 +1473,26 @@ export interface components {
             /** @description Bearer of requests. */
             token: string;
         };
+        /** @description The mirror. */
+        MirrorPart: {
+            /**
+             * Format: date-time
+             * @description The last change that was written, within a day.
+             */
+            changedAt?: string;
+            /**
+             * Format: int64
+             * @description Seconds since its writer last said that it is at work; it does so every ten.
+             */
+            lagSeconds?: number;
+            /** @description How it fares. */
+            verdict: components["schemas"]["Verdict"];
+            /**
+             * Format: int64
+             * @description Changes that were waiting then.
+             */
+            waiting: number;
+        };
         /** @description A role for somebody. */
         NewBinding: {
             /** @description Where. */
@@ -1452,6 +1537,50 @@ export interface components {
             at: string;
             /** @description Why. */
             because: components["schemas"]["Because"];
+        };
+        /** @description Notifications. */
+        NotificationsPart: {
+            /**
+             * Format: int64
+             * @description Given up, within thirty days.
+             */
+            dead: number;
+            /**
+             * Format: date-time
+             * @description When the last one was given up.
+             */
+            deadAt?: string;
+            /**
+             * Format: int64
+             * @description Events that nobody looked through yet.
+             */
+            events: number;
+            /**
+             * Format: int64
+             * @description Notifications that wait for their turn, or for another try.
+             */
+            pending: number;
+            /** @description How they fare. */
+            verdict: components["schemas"]["Verdict"];
+        };
+        /** @description The operator. */
+        OperatorPart: {
+            /** @description The pod that leads. */
+            leader?: string;
+            /**
+             * Format: date-time
+             * @description When it last said so.
+             */
+            renewedAt?: string;
+            /** @description How many there are; absent: it is not known. */
+            replicas?: components["schemas"]["Replicas"];
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since?: string;
+            /** @description How it fares. */
+            verdict: components["schemas"]["Verdict"];
         };
         /** @description Lines, masked, as a person at a terminal would see them. */
         Output: {
@@ -1619,6 +1748,41 @@ export interface components {
              */
             position: number;
         };
+        /** @description How many there are of a program. */
+        Replicas: {
+            /** @description What they run. */
+            image?: string;
+            /**
+             * Format: int32
+             * @description How many are ready.
+             */
+            ready: number;
+            /**
+             * Format: int32
+             * @description How many there are to be.
+             */
+            wanted: number;
+        };
+        /** @description Reports of runs. */
+        ReportsPart: {
+            /**
+             * Format: int64
+             * @description Stretches of events that were lost with an earlier database.
+             */
+            gaps: number;
+            /**
+             * Format: date-time
+             * @description When a report last came.
+             */
+            lastAt?: string;
+            /**
+             * Format: int64
+             * @description Runs that are reporting.
+             */
+            open: number;
+            /** @description How they fare. */
+            verdict: components["schemas"]["Verdict"];
+        };
         /** @description Who asked for a run. */
         Requester: {
             /** @description A person, or what stands for one. */
@@ -1739,6 +1903,8 @@ export interface components {
             description?: string;
             /** @description Whether the servers still are what was left there; absent: nobody looks. */
             drift?: components["schemas"]["Drift"];
+            /** @description Which environment it is, for example `production`. */
+            environment?: string;
             /** @description No longer in Kubernetes. */
             gone: boolean;
             /**
@@ -2034,6 +2200,28 @@ export interface components {
          * @enum {string}
          */
         SubjectKind: "User" | "Group" | "ServiceAccount";
+        /** @description The installation. */
+        System: {
+            /** @description The api-server: the page, its API, and reports of runs. */
+            apiServer: components["schemas"]["ApiServerPart"];
+            /**
+             * Format: date-time
+             * @description When it was looked at.
+             */
+            at: string;
+            /** @description PostgreSQL: history, output, accounts. */
+            database: components["schemas"]["DatabasePart"];
+            /** @description The mirror: what Kubernetes has, in PostgreSQL. */
+            mirror: components["schemas"]["MirrorPart"];
+            /** @description Notifications. */
+            notifications: components["schemas"]["NotificationsPart"];
+            /** @description The operator: it deploys. */
+            operator: components["schemas"]["OperatorPart"];
+            /** @description Reports of runs. */
+            reports: components["schemas"]["ReportsPart"];
+            /** @description What is at work. */
+            versions: components["schemas"]["Versions"];
+        };
         /** @description A run that ended, as a tick on a line. */
         Tick: {
             /**
@@ -2138,14 +2326,25 @@ export interface components {
              */
             seconds: number;
         };
-        /** @description How a run ended, or that it has not. */
+        /** @description How a part fares, and why. */
         Verdict: {
-            /** @description It. */
-            deployment: components["schemas"]["Deployment"];
-            /** @description false: ask again. */
-            finished: boolean;
-            /** @description Only once it is over: whether it succeeded. */
-            succeeded?: boolean;
+            /** @description In one word. */
+            health: components["schemas"]["Health"];
+            /** @description Why; the page has a sentence for each. */
+            reason: components["schemas"]["HealthReason"];
+        };
+        /** @description Versions, as far as they are known. */
+        Versions: {
+            /** @description Of the api-server that answers. */
+            apiServer: string;
+            /** @description Of the chart. */
+            chart?: string;
+            /** @description Of Kubernetes. */
+            kubernetes?: string;
+            /** @description Of the operator. */
+            operator?: string;
+            /** @description Of PostgreSQL. */
+            postgresql?: string;
         };
         /** @description An organisation to sign in with. */
         Way: {
@@ -2198,8 +2397,10 @@ export type Account = components['schemas']['Account'];
 export type AccountMay = components['schemas']['AccountMay'];
 export type Activity = components['schemas']['Activity'];
 export type ActivityPage = components['schemas']['ActivityPage'];
+export type Add = components['schemas']['Add'];
 export type Again = components['schemas']['Again'];
 export type AnswerType = components['schemas']['AnswerType'];
+export type ApiServerPart = components['schemas']['ApiServerPart'];
 export type Approved = components['schemas']['Approved'];
 export type AskedVia = components['schemas']['AskedVia'];
 export type Because = components['schemas']['Because'];
@@ -2208,6 +2409,7 @@ export type Binding = components['schemas']['Binding'];
 export type BindingList = components['schemas']['BindingList'];
 export type Bound = components['schemas']['Bound'];
 export type Comparison = components['schemas']['Comparison'];
+export type DatabasePart = components['schemas']['DatabasePart'];
 export type Decide = components['schemas']['Decide'];
 export type DeclaredInput = components['schemas']['DeclaredInput'];
 export type Delivery = components['schemas']['Delivery'];
@@ -2232,6 +2434,8 @@ export type Found = components['schemas']['Found'];
 export type FoundLine = components['schemas']['FoundLine'];
 export type GitRef = components['schemas']['GitRef'];
 export type Handover = components['schemas']['Handover'];
+export type Health = components['schemas']['Health'];
+export type HealthReason = components['schemas']['HealthReason'];
 export type Heard = components['schemas']['Heard'];
 export type Hindered = components['schemas']['Hindered'];
 export type Hindrance = components['schemas']['Hindrance'];
@@ -2243,11 +2447,14 @@ export type LeftOut = components['schemas']['LeftOut'];
 export type Live = components['schemas']['Live'];
 export type Lost = components['schemas']['Lost'];
 export type MadeToken = components['schemas']['MadeToken'];
+export type MirrorPart = components['schemas']['MirrorPart'];
 export type NewBinding = components['schemas']['NewBinding'];
 export type NewPassword = components['schemas']['NewPassword'];
 export type NewToken = components['schemas']['NewToken'];
 export type NewUser = components['schemas']['NewUser'];
 export type Next = components['schemas']['Next'];
+export type NotificationsPart = components['schemas']['NotificationsPart'];
+export type OperatorPart = components['schemas']['OperatorPart'];
 export type Output = components['schemas']['Output'];
 export type OwnAccount = components['schemas']['OwnAccount'];
 export type PasswordChange = components['schemas']['PasswordChange'];
@@ -2257,6 +2464,8 @@ export type Progress = components['schemas']['Progress'];
 export type Promote = components['schemas']['Promote'];
 export type Promotion = components['schemas']['Promotion'];
 export type Queue = components['schemas']['Queue'];
+export type Replicas = components['schemas']['Replicas'];
+export type ReportsPart = components['schemas']['ReportsPart'];
 export type Requester = components['schemas']['Requester'];
 export type Retrying = components['schemas']['Retrying'];
 export type RevisionChange = components['schemas']['RevisionChange'];
@@ -2288,6 +2497,7 @@ export type StepOutcome = components['schemas']['StepOutcome'];
 export type Stop = components['schemas']['Stop'];
 export type StopHow = components['schemas']['StopHow'];
 export type SubjectKind = components['schemas']['SubjectKind'];
+export type System = components['schemas']['System'];
 export type Tick = components['schemas']['Tick'];
 export type TokenList = components['schemas']['TokenList'];
 export type TokenVerb = components['schemas']['TokenVerb'];
@@ -2298,6 +2508,7 @@ export type UserChange = components['schemas']['UserChange'];
 export type UserPage = components['schemas']['UserPage'];
 export type UsualStep = components['schemas']['UsualStep'];
 export type Verdict = components['schemas']['Verdict'];
+export type Versions = components['schemas']['Versions'];
 export type Way = components['schemas']['Way'];
 export type Ways = components['schemas']['Ways'];
 export type Weekday = components['schemas']['Weekday'];
@@ -4031,6 +4242,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ways"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSystem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["System"];
                 };
             };
             default: {
