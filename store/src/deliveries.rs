@@ -255,19 +255,20 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::constant(4_000_000_000, 0);
 
-    fn everything(event: &Stored, notify: &Value) -> Vec<NewDelivery> {
+    fn everything(event: &Stored, service: &Value) -> Vec<NewDelivery> {
         let of = |channel: &Value| NewDelivery {
             event: event.clone(),
             target: channel["target"].as_str().unwrap_or_default().to_owned(),
-            channel: channel.clone(),
+            channel: json!({"of": channel, "url": service["url"]}),
         };
-        notify.as_array().map(|entries| entries.iter().map(of).collect()).unwrap_or_default()
+        service["notify"].as_array().map(|entries| entries.iter().map(of).collect()).unwrap_or_default()
     }
 
     #[sqlx::test]
     async fn an_event_is_planned_once_tried_again_and_given_up(pool: PgPool) {
         let epoch = mirror::open_epoch(&pool).await.unwrap();
-        let object = json!({"spec": {"notify": [{"target": "a"}, {"target": "b"}]}});
+        let git = json!({"url": "https://github.com/web/blog.git"});
+        let object = json!({"spec": {"notify": [{"target": "a"}, {"target": "b"}], "source": {"git": &git}}});
         let service = mirror::Row {
             uid: Uuid::from_u128(1),
             namespace: "team".into(),
@@ -288,6 +289,7 @@ mod tests {
         assert!(!plan(&pool, 10, everything).await.unwrap());
         let found = due(&pool, NOW, 10).await.unwrap();
         assert_eq!((found.len(), &found[0].data, found[0].attempts), (2, &json!({"number": 1}), 0));
+        assert_eq!(found[0].channel["url"], git["url"]);
 
         let later = NOW + jiff::SignedDuration::from_mins(1);
         tried(&pool, found[0].id, &Outcome::Delivered, NOW).await.unwrap();
