@@ -32,7 +32,9 @@ make_quiet_network() {
     ip -netns "$quiet" route add default via "$quiet_here" &&
     ip netns exec "$quiet" sysctl --quiet --write net.ipv4.conf.all.route_localnet=1 &&
     inside iptables --table nat --append OUTPUT --destination 127.0.0.1 --protocol tcp --dport "$1" --jump DNAT --to-destination "$node_ip:$1" &&
-    inside iptables --table nat --append POSTROUTING --out-interface eth0 --jump MASQUERADE
+    inside iptables --table nat --append POSTROUTING --out-interface eth0 --jump MASQUERADE &&
+    # Nothing else is reached, and that is said at once: a page that asks for a font on the internet would wait for it.
+    inside iptables --append OUTPUT --out-interface eth0 ! --destination "$node_ip" --jump REJECT
 }
 
 inside() { nsenter --net="/run/netns/$quiet" "$@"; }

@@ -70,7 +70,7 @@ test('a person sees why the failing sample failed', async ({ page }) => {
   const failure = page.getByRole('group', { name: 'What happened and what to do' })
   await expect(failure).toContainText(/On web-[01] the step Check the licence did not work\./)
   await expect(failure).toContainText('The video library has no licence. Enter one in the Service under variables.licence')
-  await expect(failure).toContainText('mend the playbook or the server')
+  await expect(failure).toContainText('Whoever looks after the instructions or the server mends it; then try again.')
   await expect(page.getByRole('region', { name: 'Steps' }).getByText('Failed', { exact: true })).toBeVisible()
 
   // Once more: it fails again, and says so as it happens.
