@@ -29,6 +29,26 @@ pub struct Lines {
     pub lines: Vec<String>,
 }
 
+impl Lines {
+    /// As a text to be kept; what is lost between `from`, the line that was asked for, and the first one is said.
+    pub fn to_text(&self, from: i64) -> String {
+        let mut text = String::new();
+        if self.first > from {
+            text = format!("[lines {from} to {} are lost]\n", self.first - 1);
+        }
+        for line in &self.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Number of the line behind the last one.
+    pub fn next(&self) -> i64 {
+        self.first + self.lines.len() as i64
+    }
+}
+
 /// Lines from number `from_line` on: at most `limit_lines`, less where they are very long or some
 /// are lost. None: there are none (yet).
 pub async fn read(

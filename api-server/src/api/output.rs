@@ -159,15 +159,7 @@ pub async fn download(
             if read.lines.is_empty() {
                 return Ok::<_, store::sqlx::Error>(None);
             }
-            let mut text = String::new();
-            if read.first > from {
-                text = format!("[lines {from} to {} are lost]\n", read.first - 1);
-            }
-            for line in &read.lines {
-                text.push_str(line);
-                text.push('\n');
-            }
-            Ok(Some((text, read.first + read.lines.len() as i64)))
+            Ok(Some((read.to_text(from), read.next())))
         }
     });
     let name = format!("attachment; filename=\"output-{uid}-{attempt}.txt\"");

@@ -154,18 +154,9 @@ impl Making {
         if read.lines.is_empty() {
             return Ok(());
         }
-        let lines = read.lines.len() as i64;
-        self.note(attempt, |line| line.lines += lines.unsigned_abs());
-        self.parts.push_front(Part::Output { attempt, from: read.first + lines });
-        let mut text = String::new();
-        if read.first > from {
-            text = format!("[lines {from} to {} are lost]\n", read.first - 1);
-        }
-        for line in &read.lines {
-            text.push_str(line);
-            text.push('\n');
-        }
-        self.write(text.into_bytes()).await
+        self.note(attempt, |line| line.lines += read.lines.len() as u64);
+        self.parts.push_front(Part::Output { attempt, from: read.next() });
+        self.write(read.to_text(from).into_bytes()).await
     }
 
     /// To pack some megabytes takes longer than others should wait.
