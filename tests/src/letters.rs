@@ -1,11 +1,9 @@
 //! A mail server: a pod of its own, over TLS from the first byte on and by STARTTLS, with a certificate
 //! of its own authority and a password. What it took it says on its log.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::LogParams};
+use kube::Api;
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,8 +16,6 @@ use crate::{
 const NAME: &str = "letters";
 /// With which one signs in.
 const PASSWORD: &str = "p@ss%word";
-/// For what was sent to arrive.
-const PATIENCE: Duration = Duration::from_mins(1);
 const PROGRAM: &str = r#"
 import asyncio, email, email.policy, json, os, ssl
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
@@ -109,15 +105,6 @@ impl Letters {
 
     /// What has come, once it is so many.
     pub async fn come(&self, enough: usize) -> Result<Vec<Value>> {
-        let began = Instant::now();
-        loop {
-            let log = self.pods.logs(NAME, &LogParams::default()).await?;
-            let come: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            if come.len() >= enough {
-                return Ok(come);
-            }
-            ensure!(began.elapsed() < PATIENCE, "expected {enough} e-mails, saw {log}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+        pods::said(&self.pods, NAME, enough).await
     }
 }

@@ -1,16 +1,17 @@
 //! Small programs in Python that a story needs beside what is deployed, such as a proxy: a pod of the runner's image
 //! with a name in the cluster's DNS.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt, api::LogParams};
-use serde_json::json;
+use kube::{Api, ResourceExt, api::LogParams};
+use serde_json::{Value, json};
 
 use crate::{Story, manifest::Manifest};
 
 const READY_WITHIN: Duration = Duration::from_mins(1);
+const SAID_WITHIN: Duration = Duration::from_mins(1);
 
 /// One of them.
 pub struct Python<'a> {
@@ -63,6 +64,20 @@ pub(crate) async fn ready(story: &Story, name: &str) -> Result<Pod> {
         conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
     };
     story.pods.until(name, "ready", READY_WITHIN, ready).await
+}
+
+/// What a pod has said on its log, an object a line, once it is so many.
+pub(crate) async fn said(pods: &Api<Pod>, name: &str, enough: usize) -> Result<Vec<Value>> {
+    let began = Instant::now();
+    loop {
+        let log = pods.logs(name, &LogParams::default()).await?;
+        let said: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        if said.len() >= enough {
+            return Ok(said);
+        }
+        ensure!(began.elapsed() < SAID_WITHIN, "expected {enough} of what {name} receives, saw {log}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 /// The address of a run's pod.

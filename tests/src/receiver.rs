@@ -2,18 +2,14 @@
 //! Webhooks, in another language than the one that signs) and says on its log what came. What goes to
 //! `/api/` it takes as such a program takes a commit's status.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::LogParams};
+use kube::Api;
 use serde_json::{Value, json};
 
 use crate::{Story, manifest::Manifest, pods, servers};
 
 const NAME: &str = "receiver";
-/// For what was told to arrive.
-const PATIENCE: Duration = Duration::from_mins(1);
 const PROGRAM: &str = r#"
 import base64, hashlib, hmac, http.server, json, os, time
 key = base64.b64decode(os.environ["SECRET"].removeprefix("whsec_"))
@@ -80,15 +76,6 @@ impl Receiver {
 
     /// What has come, once it is so many.
     pub async fn heard(&self, enough: usize) -> Result<Vec<Value>> {
-        let began = Instant::now();
-        loop {
-            let log = self.pods.logs(NAME, &LogParams::default()).await?;
-            let heard: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            if heard.len() >= enough {
-                return Ok(heard);
-            }
-            ensure!(began.elapsed() < PATIENCE, "expected {enough} webhooks, saw {log}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
+        pods::said(&self.pods, NAME, enough).await
     }
 }
