@@ -44,8 +44,9 @@ lint: ## format, licences and clippy, without a warning
 test: ## what CI runs: lint, unit tests, then the stories of tests/ on the cluster
 	@dev/test.sh
 
-test-all: test ## and what takes long: 500 random edits of every field, ten minutes without an API, parsers fuzzed, 1 GB of output
+test-all: test ## and what takes long: 500 random edits of every field, ten minutes without an API, parsers fuzzed, the API asked for anything, 1 GB of output
 	@dev/fuzz.sh 120
+	@dev/contract.sh
 	@FASTDEPLOY_FIREHOSE=1000,1000000 cargo test --release --locked --package runner --test ansible firehose
 	@eval "$$(dev/env.sh)" && FASTDEPLOY_EDITS=500 cargo test --locked --package tests -- --nocapture edits
 	@eval "$$(dev/env.sh)" && cargo test --locked --package tests -- --nocapture --ignored

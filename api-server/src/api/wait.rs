@@ -30,7 +30,7 @@ pub struct Patience {
 
 /// How a run ended, or that it has not.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Verdict {
+pub struct RunVerdict {
     /// false: ask again.
     pub finished: bool,
     /// Only once it is over: whether it succeeded.
@@ -44,13 +44,13 @@ pub struct Verdict {
 /// Wait until a run is over, for at most so many seconds.
 #[utoipa::path(get, path = "/deployments/{uid}/wait", tag = "deployments", operation_id = "waitForDeployment",
     params(("uid" = Uuid, Path), Patience),
-    responses((status = 200, body = Verdict), (status = "default", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = RunVerdict), (status = "default", body = Problem, content_type = "application/problem+json")))]
 pub async fn wait(
     State(app): State<App>,
     who: Person,
     Path(uid): Path<Uuid>,
     Query(Patience { seconds }): Query<Patience>,
-) -> Result<Json<Verdict>, Problem> {
+) -> Result<Json<RunVerdict>, Problem> {
     let seconds = bounded("seconds", seconds, 20, LONGEST)?;
     let until = tokio::time::Instant::now() + Duration::from_secs(seconds.unsigned_abs());
     loop {
@@ -65,7 +65,7 @@ pub async fn wait(
         // What is no longer in Kubernetes and has no end will have none.
         if finished || deployment.gone || tokio::time::Instant::now() + LOOK > until {
             let succeeded = finished.then_some(deployment.phase == RunPhase::Succeeded);
-            return Ok(Json(Verdict { finished: finished || deployment.gone, succeeded, deployment }));
+            return Ok(Json(RunVerdict { finished: finished || deployment.gone, succeeded, deployment }));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -61,7 +61,7 @@ pub struct Account {
 }
 
 /// Sign in with name and password. Sets the cookie that [`refresh`] wants.
-#[utoipa::path(post, path = "/session", tag = "session", operation_id = "signIn",
+#[utoipa::path(post, path = "/session", tag = "session", operation_id = "signIn", security(()),
     request_body = SignIn,
     responses(
         (status = 200, body = Session),
@@ -129,7 +129,7 @@ struct Who {
 }
 
 /// A new token for the one that ends, by the cookie; the cookie is replaced, too.
-#[utoipa::path(post, path = "/session/refresh", tag = "session", operation_id = "refresh",
+#[utoipa::path(post, path = "/session/refresh", tag = "session", operation_id = "refresh", security(()),
     responses(
         (status = 200, body = Session),
         (status = 401, description = "SignedOut", body = Problem, content_type = "application/problem+json"),
@@ -155,7 +155,7 @@ pub struct SignedOut {
 }
 
 /// Sign out: no token of this sign-in can be refreshed any more.
-#[utoipa::path(delete, path = "/session", tag = "session", operation_id = "signOut",
+#[utoipa::path(delete, path = "/session", tag = "session", operation_id = "signOut", security(()),
     responses(
         (status = 200, description = "signed out here; the organisation has a page for it, too", body = SignedOut),
         (status = 204, description = "signed out"),

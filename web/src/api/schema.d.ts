@@ -1865,6 +1865,15 @@ export interface components {
             /** @description Events that were lost with an earlier database. */
             lost: components["schemas"]["Lost"][];
         };
+        /** @description How a run ended, or that it has not. */
+        RunVerdict: {
+            /** @description It. */
+            deployment: components["schemas"]["Deployment"];
+            /** @description false: ask again. */
+            finished: boolean;
+            /** @description Only once it is over: whether it succeeded. */
+            succeeded?: boolean;
+        };
         /** @description Runs by the clock. */
         Schedule: {
             /** @description Minute, hour, day, month, day of the week. */
@@ -2475,6 +2484,7 @@ export type Rules = components['schemas']['Rules'];
 export type RunMode = components['schemas']['RunMode'];
 export type RunPhase = components['schemas']['RunPhase'];
 export type RunPlace = components['schemas']['RunPlace'];
+export type RunVerdict = components['schemas']['RunVerdict'];
 export type Schedule = components['schemas']['Schedule'];
 export type SecretAnswers = components['schemas']['SecretAnswers'];
 export type SecretName = components['schemas']['SecretName'];
@@ -3166,7 +3176,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Verdict"];
+                    "application/json": components["schemas"]["RunVerdict"];
                 };
             };
             default: {
