@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""The same playbook by hand: in a pod like the last run's, but with a shell instead of our runner,
-`ansible-playbook` is started a number of times with the settings that the runner gives it. Prints
-the wall time from start to end, to hold against `claim → first task → Ansible ended` of run.py.
+"""The same playbook with us and by hand, in turns: a run of ours; then a pod like that run's, in which
+`ansible-playbook` is started with the settings that the runner gives it, by a few lines of Python in the place
+of the runner. Both pods are new and start at once. Prints the wall time of Ansible in both, and the ratio.
 
     benches/by_hand.py [--runs 5] [--service blog]
 """
 import argparse
 import json
-import subprocess
+import statistics
+
+import run
+from run import kubectl
 
 INSIDE = r'''
-import json, os, pathlib, shutil, statistics, subprocess, time
+import json, os, pathlib, shutil, subprocess, time
 bundle = json.load(open("/run/fastdeploy/bundle/bundle.json"))
 source = pathlib.Path("/work/source")
 for path, text in bundle["source"]["files"].items():
@@ -28,20 +31,24 @@ environment = {
     "ANSIBLE_REMOTE_USER": bundle["credentials"]["sshUser"], "ANSIBLE_PYTHON_INTERPRETER": "auto_silent",
     "ANSIBLE_SSH_COMMON_ARGS": "-o UserKnownHostsFile=/run/fastdeploy/known-hosts/known_hosts -o StrictHostKeyChecking=yes",
 }
-walls = []
-for _ in range(RUNS):
-    shutil.rmtree(memory / "cp", ignore_errors=True)  # each run opens its own connections
-    began = time.monotonic()
-    done = subprocess.run(["ansible-playbook", "-i", str(memory / "inventory.yml"), "-e", f"@{memory}/variables.json",
-                           bundle["playbook"]], cwd=source, env=environment, capture_output=True, text=True)
-    walls.append(time.monotonic() - began)
-    if done.returncode: raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-print(f"by hand, {RUNS} runs: median {statistics.median(walls):.3f} s   min {min(walls):.3f}   max {max(walls):.3f}")
+began = time.monotonic()
+done = subprocess.run(["ansible-playbook", "-i", str(memory / "inventory.yml"), "-e", f"@{memory}/variables.json",
+                       bundle["playbook"]], cwd=source, env=environment, capture_output=True, text=True)
+took = time.monotonic() - began
+print(took if done.returncode == 0 else done.stdout[-2000:] + done.stderr[-2000:])
 '''
 
 
-def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    return subprocess.run(["kubectl", *arguments], input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
+def by_hand(namespace: str, spec: dict) -> float:
+    """A pod of this spec, but with a program of its own; seconds."""
+    spec = spec | {"restartPolicy": "Never", "containers": [spec["containers"][0] | {"command": ["python3", "-c", INSIDE]}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "namespace": namespace}, "spec": spec}
+    kubectl("create", "-f", "-", stdin=json.dumps(pod))
+    try:
+        kubectl("wait", "pod/by-hand", "-n", namespace, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=10m")
+        return float(kubectl("logs", "by-hand", "-n", namespace))
+    finally:
+        kubectl("delete", "pod", "by-hand", "-n", namespace)
 
 
 def main() -> None:
@@ -50,17 +57,16 @@ def main() -> None:
     parser.add_argument("--namespace", default="fastdeploy-demo")
     parser.add_argument("--service", default="blog")
     arguments = parser.parse_args()
-    jobs = json.loads(kubectl("get", "jobs", "-n", arguments.namespace, "-l", f"fastdeploy.dev/service={arguments.service}", "-o", "json"))
-    spec = jobs["items"][-1]["spec"]["template"]["spec"]
-    spec["containers"][0] |= {"command": ["sleep", "3600"]}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "namespace": arguments.namespace}, "spec": spec}
-    kubectl("create", "-f", "-", stdin=json.dumps(pod))
-    try:
-        kubectl("wait", "pod/by-hand", "-n", arguments.namespace, "--for=condition=Ready", "--timeout=60s")
-        program = INSIDE.replace("RUNS", str(arguments.runs))
-        print(kubectl("exec", "-i", "by-hand", "-n", arguments.namespace, "--", "python3", "-", stdin=program), end="")
-    finally:
-        kubectl("delete", "pod", "by-hand", "-n", arguments.namespace, "--grace-period=0", "--force")
+    walls: dict[str, list[float]] = {"ours": [], "by hand": []}
+    for _ in range(arguments.runs):
+        deployment = run.one_run(arguments.namespace, arguments.service)
+        walls["ours"].append(run.ansible(deployment))
+        job = json.loads(kubectl("get", f"job/{deployment['metadata']['name']}-a1", "-n", arguments.namespace, "-o", "json"))
+        walls["by hand"].append(by_hand(arguments.namespace, job["spec"]["template"]["spec"]))
+    for name, of in walls.items():
+        print(f"{name:8} {len(of)} runs: median {statistics.median(of):.3f} s   min {min(of):.3f}   max {max(of):.3f}")
+    pairs = [ours / hand for ours, hand in zip(walls["ours"], walls["by hand"])]
+    print(f"ours / by hand: median of the pairs {statistics.median(pairs):.3f}   of the least {min(walls['ours']) / min(walls['by hand']):.3f}")
 
 
 if __name__ == "__main__":
