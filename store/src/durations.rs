@@ -1,5 +1,6 @@
 //! How long steps took, and so how long they usually take.
 
+use serde::Deserialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub struct StepTime {
 }
 
 /// How long a step usually takes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct UsualStep {
     /// `file:line#n`.
     pub key: String,

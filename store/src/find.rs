@@ -1,10 +1,8 @@
 //! Deployments that somebody looks for, across Services; those that wait, and those that ended.
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
-use uuid::Uuid;
 
-use crate::read::{DeploymentRow, DeploymentTuple, Namespaces, Snapshot};
+use crate::read::{DeploymentRow, DeploymentTuple, Snapshot};
 
 /// What a Deployment must be like. What is not said does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,68 +26,6 @@ pub struct Filter {
 }
 
 impl Snapshot {
-    /// Newest first, behind this one, at most `limit`.
-    pub async fn find_deployments(
-        &mut self,
-        of: &Namespaces,
-        filter: &Filter,
-        after: Option<(Timestamp, Uuid)>,
-        limit: i64,
-    ) -> sqlx::Result<Vec<DeploymentRow>> {
-        let (all, only) = of.columns();
-        let (at, uid) = after.unzip();
-        let rows = sqlx::query_as!(
-            DeploymentTuple,
-            r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
-                   d.object, d.gone_at is not null as "gone!",
-                   (select s.object #>> '{spec,title}' from services s
-                    where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
-               from deployments d
-               where ($1 or d.namespace = any($2)) and (not d.is_drift_check or $7 = 'Drift')
-                   and ($3::text is null or d.namespace = $3)
-                   and ($4::text is null or d.service = $4)
-                   and (cardinality($5::text[]) = 0 or coalesce(d.phase, 'Pending') = any($5))
-                   and ($6::text is null or d.requested_by = $6)
-                   and ($7::text is null or d.via = $7)
-                   and ($8::text is null or d.mode = $8)
-                   and ($9::timestamptz is null or d.created_at >= $9)
-                   and ($10::timestamptz is null or d.created_at < $10)
-                   and ($11::timestamptz is null or (d.created_at, d.uid) < ($11, $12))
-               order by d.created_at desc, d.uid desc limit $13"#,
-            all,
-            only,
-            filter.namespace,
-            filter.service,
-            &filter.phases,
-            filter.by,
-            filter.via,
-            filter.mode,
-            filter.from.map(ToSqlx::to_sqlx) as _,
-            filter.to.map(ToSqlx::to_sqlx) as _,
-            at.map(ToSqlx::to_sqlx) as _,
-            uid,
-            limit
-        );
-        rows.map(DeploymentRow::from).fetch_all(self.connection()).await
-    }
-
-    /// A Service's Deployments that have no end yet, in the order in which they were asked for. Checks for
-    /// drift give way to all of them.
-    pub async fn unfinished(&mut self, namespace: &str, service: &str) -> sqlx::Result<Vec<DeploymentRow>> {
-        let rows = sqlx::query_as!(
-            DeploymentTuple,
-            r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
-                   d.object, false as "gone!", null::text as service_title
-               from deployments d
-               where d.namespace = $1 and d.service = $2 and d.finished_at is null and d.gone_at is null
-                   and not d.is_drift_check
-               order by d.created_at, d.uid limit 500"#,
-            namespace,
-            service
-        );
-        rows.map(DeploymentRow::from).fetch_all(self.connection()).await
-    }
-
     /// The one of that number.
     pub async fn deployment_of_number(
         &mut self,

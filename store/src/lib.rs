@@ -2,6 +2,7 @@
 //! PostgreSQL is a mirror: nothing here decides about a run.
 
 pub mod activity;
+pub mod answers;
 pub mod bundles;
 pub mod changes;
 pub mod deliveries;

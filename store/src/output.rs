@@ -3,7 +3,6 @@
 
 use std::io::Read;
 
-use futures::TryStreamExt;
 use jiff::civil::Date;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool};
@@ -15,6 +14,8 @@ pub const MAX_CHUNK: usize = 64 * 1024;
 const MAX_INFLATED: u64 = 48 << 20;
 /// Bytes of text in one answer; a longer line goes alone.
 const MAX_READ: usize = 4 << 20;
+/// Chunks that are read at once.
+const AT_ONCE: i64 = 64;
 /// Characters of a line that was found.
 const MAX_HIT: usize = 2_000;
 /// Fast: chunks are written by the thousand and read by few.
@@ -63,25 +64,9 @@ pub async fn read(
     if limit == 0 {
         return Ok(found);
     }
-    let mut chunks = sqlx::query!(
-        "with run as (select day from runs where uid = $1 and attempt = $2)
-         select first_line, lines, content from run_output
-         where day = (select day from run) and uid = $1 and attempt = $2
-             and first_line >= coalesce((
-                 select max(first_line) from run_output
-                 where day = (select day from run) and uid = $1 and attempt = $2 and first_line <= $3
-             ), 0)
-         order by first_line",
-        uid,
-        attempt,
-        from
-    )
-    .fetch(pool);
     let mut bytes = 0;
-    while let Some(chunk) = chunks.try_next().await? {
-        if chunk.first_line + i64::from(chunk.lines) <= from {
-            continue;
-        }
+    let mut looked = Looked::from(from);
+    while let Some(chunk) = looked.next(pool, uid, attempt).await? {
         let next = found.first + found.lines.len() as i64;
         if found.lines.is_empty() {
             found.first = chunk.first_line.max(from);
@@ -99,6 +84,74 @@ pub async fn read(
         }
     }
     Ok(found)
+}
+
+/// Chunks one after the other, as they are asked for: some at a time, because PostgreSQL sends all that a statement
+/// finds, also to whoever has read enough.
+struct Looked {
+    /// Number of the first line that is not in those before.
+    from: i64,
+    there: std::vec::IntoIter<Chunk>,
+    /// Behind those that are there are none.
+    last: bool,
+}
+
+impl Looked {
+    fn from(from: i64) -> Self {
+        Self { from, there: Vec::new().into_iter(), last: false }
+    }
+
+    async fn next(&mut self, pool: &PgPool, uid: Uuid, attempt: i32) -> sqlx::Result<Option<Chunk>> {
+        loop {
+            for chunk in self.there.by_ref() {
+                let end = chunk.first_line + i64::from(chunk.lines);
+                // The one in which a lost line would be.
+                if end > self.from {
+                    self.from = end;
+                    return Ok(Some(chunk));
+                }
+            }
+            if self.last {
+                return Ok(None);
+            }
+            (self.there, self.last) = self.some(pool, uid, attempt).await?;
+        }
+    }
+
+    /// The next ones: as many as [`AT_ONCE`] and [`MAX_READ`] allow, but one at least; and whether they are the last.
+    async fn some(
+        &self,
+        pool: &PgPool,
+        uid: Uuid,
+        attempt: i32,
+    ) -> sqlx::Result<(std::vec::IntoIter<Chunk>, bool)> {
+        let chunks = sqlx::query_as!(
+            Chunk,
+            r#"with run as (select day from runs where uid = $1 and attempt = $2),
+             next as (
+                 select first_line, lines, content from run_output
+                 where day = (select day from run) and uid = $1 and attempt = $2
+                     and first_line >= coalesce((
+                         select max(first_line) from run_output
+                         where day = (select day from run) and uid = $1 and attempt = $2 and first_line <= $3
+                     ), 0)
+                 order by first_line limit $4
+             )
+             select first_line as "first_line!", lines as "lines!", content as "content!" from (
+                 select *, sum(octet_length(content)) over (order by first_line) - octet_length(content) as before from next
+             ) as sized
+             where before < $5 order by first_line"#,
+            uid,
+            attempt,
+            self.from,
+            AT_ONCE,
+            MAX_READ as i64
+        );
+        let chunks = chunks.fetch_all(pool).await?;
+        // Fewer may be because they are large: then the next look finds nothing new.
+        let last = chunks.iter().all(|chunk| chunk.first_line + i64::from(chunk.lines) <= self.from);
+        Ok((chunks.into_iter(), last))
+    }
 }
 
 /// A line in which something was found.
@@ -120,18 +173,9 @@ pub async fn search(
     limit: usize,
 ) -> sqlx::Result<Vec<Hit>> {
     let needle = needle.to_lowercase();
-    let mut chunks = sqlx::query!(
-        "select first_line, lines, content from run_output
-         where day = (select day from runs where uid = $1 and attempt = $2) and uid = $1 and attempt = $2
-             and first_line + lines > $3
-         order by first_line",
-        uid,
-        attempt,
-        from_line
-    )
-    .fetch(pool);
+    let mut looked = Looked::from(from_line.max(1));
     let mut hits = Vec::new();
-    while let Some(chunk) = chunks.try_next().await? {
+    while let Some(chunk) = looked.next(pool, uid, attempt).await? {
         let text = inflate(&chunk.content).map_err(|error| sqlx::Error::Decode(error.into()))?;
         // Other requests go on while a long output is looked through.
         tokio::task::yield_now().await;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -46,7 +46,7 @@ impl FromStr for Position {
 pub struct NotAPosition;
 
 /// A Service as it was last seen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ServiceRow {
     /// Of the object.
     pub uid: Uuid,
@@ -63,7 +63,7 @@ pub struct ServiceRow {
 }
 
 /// A Deployment as it was last seen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct DeploymentRow {
     /// Of the object.
     pub uid: Uuid,
@@ -86,7 +86,7 @@ pub struct DeploymentRow {
 }
 
 /// A run that ended, in short.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct TickRow {
     /// Of the Deployment.
     pub uid: Uuid,
@@ -95,13 +95,20 @@ pub struct TickRow {
     /// How it ended.
     pub phase: String,
     /// When Ansible was allowed to start.
+    #[serde(deserialize_with = "time")]
     pub started_at: Option<Timestamp>,
     /// When it had ended.
     pub finished_at: Option<Timestamp>,
 }
 
+/// What an object says need not be a time.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
 /// The last attempt of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Attempt {
     /// From 1.
     pub attempt: i32,
@@ -165,37 +172,7 @@ impl Snapshot {
 
     /// Where Services are.
     pub async fn namespaces(&mut self) -> sqlx::Result<Vec<String>> {
-        sqlx::query_scalar!(
-            r#"select namespace as "namespace!" from (
-                   select namespace from services union select namespace from deployments
-               ) as both_of_them order by namespace"#
-        )
-        .fetch_all(&mut *self.tx)
-        .await
-    }
-
-    /// Services by namespace and name, behind this one, at most `limit`.
-    pub async fn services(
-        &mut self,
-        of: &Namespaces,
-        after: Option<(&str, &str)>,
-        limit: i64,
-    ) -> sqlx::Result<Vec<ServiceRow>> {
-        let (all, only) = of.columns();
-        let (namespace, name) = after.unwrap_or_default();
-        sqlx::query_as!(
-            ServiceRow,
-            r#"select uid, id, namespace, name, object, false as "gone!" from services
-               where gone_at is null and ($1 or namespace = any($2)) and (namespace, name) > ($3, $4)
-               order by namespace, name limit $5"#,
-            all,
-            only,
-            namespace,
-            name,
-            limit
-        )
-        .fetch_all(&mut *self.tx)
-        .await
+        sqlx::query_scalar!(r#"select places() as "places!""#).fetch_one(&mut *self.tx).await
     }
 
     /// The Service of that name.
@@ -275,36 +252,6 @@ impl Snapshot {
                     where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
                from deployments d where d.uid = any($1)"#,
             uids
-        );
-        rows.map(DeploymentRow::from).fetch_all(&mut *self.tx).await
-    }
-
-    /// A Service's Deployments, newest first, behind this one, at most `limit`; without checks for drift.
-    pub async fn deployments_of(
-        &mut self,
-        namespace: &str,
-        service: &str,
-        after: Option<(Timestamp, Uuid)>,
-        limit: i64,
-    ) -> sqlx::Result<Vec<DeploymentRow>> {
-        let (created_at, uid) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
-        let first = after.is_none();
-        let rows = sqlx::query_as!(
-            DeploymentTuple,
-            r#"select d.uid, d.id, d.namespace, d.name, d.service, d.created_at as "created_at: jiff_sqlx::Timestamp",
-                   d.object, d.gone_at is not null as "gone!",
-                   (select s.object #>> '{spec,title}' from services s
-                    where s.namespace = d.namespace and s.name = d.service order by s.id desc limit 1) as service_title
-               from deployments d
-               where d.namespace = $1 and d.service = $2 and not d.is_drift_check
-                   and ($3 or (d.created_at, d.uid) < ($4, $5))
-               order by d.created_at desc, d.uid desc limit $6"#,
-            namespace,
-            service,
-            first,
-            (if first { Timestamp::UNIX_EPOCH } else { created_at }).to_sqlx() as _,
-            uid,
-            limit
         );
         rows.map(DeploymentRow::from).fetch_all(&mut *self.tx).await
     }

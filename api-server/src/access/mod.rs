@@ -4,12 +4,13 @@
 
 pub mod roles;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crds::names::GROUP;
 use moka::future::Cache;
 use store::PgPool;
+use store::answers::At;
 use store::read::{Namespaces, Snapshot};
 
 use crate::api::cluster::Cluster;
@@ -50,13 +51,15 @@ pub struct Access {
     /// Knows of which Service a Deployment is.
     pool: Option<PgPool>,
     known: Cache<(Subject, Ask), bool>,
+    /// Namespaces that have something, as they were last read.
+    places: Arc<Mutex<Vec<String>>>,
 }
 
 impl Access {
     /// Asks this cluster.
     pub fn new(cluster: Arc<dyn Cluster>, pool: Option<PgPool>) -> Self {
         let known = Cache::builder().max_capacity(ANSWERS).time_to_live(REMEMBERED).build();
-        Self { cluster, pool, known }
+        Self { cluster, pool, known, places: Arc::default() }
     }
 
     /// A role has changed.
@@ -174,6 +177,32 @@ impl Access {
         self.where_services("list", who, snapshot).await
     }
 
+    /// Reads what somebody may see: what `read` finds in the namespaces that it is given. Which ones have something is
+    /// remembered from the time before and read again with the rest; if there are others by now, it is all read anew.
+    pub async fn seen<T, F>(
+        &self,
+        who: &Person,
+        read: impl Fn(Namespaces) -> F,
+    ) -> Result<(Namespaces, At<T>), Problem>
+    where
+        F: Future<Output = Result<At<T>, Problem>>,
+    {
+        if who.scope.is_some() {
+            let nowhere = Namespaces::Only(Vec::new());
+            return Ok((nowhere.clone(), read(nowhere).await?));
+        }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        loop {
+            let of = self.among("list", who, &places).await?;
+            let found = read(of.clone()).await?;
+            if of == Namespaces::All || found.places == places {
+                return Ok((of, found));
+            }
+            places.clone_from(&found.places);
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&places);
+        }
+    }
+
     /// Where somebody may make Services: everywhere, or in which of the namespaces that have some.
     pub async fn adds(&self, who: &Person, snapshot: &mut Snapshot) -> Result<Namespaces, Problem> {
         if who.scope.is_some() {
@@ -191,10 +220,23 @@ impl Access {
         if self.answer(who, services(verb, None)).await? {
             return Ok(Namespaces::All);
         }
+        self.among(verb, who, &snapshot.namespaces().await?).await
+    }
+
+    /// Everywhere, or in which of these.
+    async fn among(
+        &self,
+        verb: &'static str,
+        who: &Person,
+        places: &[String],
+    ) -> Result<Namespaces, Problem> {
+        if self.answer(who, services(verb, None)).await? {
+            return Ok(Namespaces::All);
+        }
         let mut allowed = Vec::new();
-        for namespace in snapshot.namespaces().await? {
-            if self.answer(who, services(verb, Some(&namespace))).await? {
-                allowed.push(namespace);
+        for namespace in places {
+            if self.answer(who, services(verb, Some(namespace))).await? {
+                allowed.push(namespace.clone());
             }
         }
         Ok(Namespaces::Only(allowed))

@@ -11,7 +11,6 @@ use store::activity::{self, Entry, Filter};
 use store::read::{Namespaces, Snapshot};
 use utoipa::{IntoParams, ToSchema};
 
-use super::deployments::without_nul;
 use super::problem::Problem;
 use super::{App, Query, bounded};
 use crate::people::Person;
@@ -228,18 +227,17 @@ pub async fn jsonl(
 }
 
 async fn read(app: &App, who: &Person, which: Which, limit: i64) -> Result<Vec<Activity>, Problem> {
-    let plain = |text: Option<String>| text.map(without_nul).transpose();
     let filter = Filter {
         kind: match which.kind {
             Kind::Event => Some("event".to_owned()),
             Kind::Request => Some("request".to_owned()),
             Kind::Any => None,
         },
-        what: plain(which.what)?,
-        actor: plain(which.who)?,
-        namespace: plain(which.namespace)?,
-        service: plain(which.service)?,
-        subject: plain(which.subject)?,
+        what: which.what,
+        actor: which.who,
+        namespace: which.namespace,
+        service: which.service,
+        subject: which.subject,
         from: which.from,
         to: which.to,
     };

@@ -7,13 +7,14 @@ use protocol::event::Event;
 use protocol::fold::Fold;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use store::answers::{self, At, DeploymentWithSteps};
 use store::events::StoredEvent;
 use store::find::Filter;
-use store::read::{Attempt, DeploymentRow, Snapshot};
+use store::read::{DeploymentRow, Namespaces, Snapshot};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::etag::Had;
+use super::etag::{Had, Tag};
 use super::problem::Problem;
 use super::services::{Page, visible};
 use super::view::{self, AskedVia, Deployment, RunMode, RunPhase, Step, UsualStep};
@@ -123,13 +124,16 @@ pub async fn list(
     let limit = bounded("limit", limit, 100, MAX_PAGE)?;
     let after = after.as_deref().map(place).transpose()?;
     visible(&app, &who, (&namespace, &name)).await?;
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let tag = had.tag(&who, snapshot.position, &Value::Null);
-    if let Some(unchanged) = tag.had() {
-        return Ok(unchanged);
+    let pool = app.pool()?;
+    let tag = |position| had.tag(&who, position, &Value::Null);
+    if had.some() {
+        let here = answers::here(pool, &Namespaces::All).await?;
+        if let Some(unchanged) = tag(here.position).had() {
+            return Ok(unchanged);
+        }
     }
-    let rows = snapshot.deployments_of(&namespace, &name, after, limit + 1).await?;
-    Ok(tag.on(page(&snapshot, rows, limit)))
+    let found = answers::deployments_of(pool, &namespace, &name, after, limit + 1).await?;
+    Ok(tag(found.position).on(page(found, limit)))
 }
 
 /// Which Deployments.
@@ -175,32 +179,30 @@ pub async fn find_all(
     let limit = bounded("limit", find.limit, 100, MAX_PAGE)?;
     let after = find.after.as_deref().map(place).transpose()?;
     let filter = Filter {
-        namespace: find.namespace.map(without_nul).transpose()?,
-        service: find.service.map(without_nul).transpose()?,
+        namespace: find.namespace,
+        service: find.service,
         phases: find.phase.as_deref().map(phases).transpose()?.unwrap_or_default(),
-        by: find.by.map(without_nul).transpose()?,
+        by: find.by,
         via: find.via.map(|via| via.as_str().to_owned()),
         mode: find.mode.map(|mode| mode.as_str().to_owned()),
         from: find.from,
         to: find.to,
     };
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let of = app.access.namespaces(&who, &mut snapshot).await?;
-    let tag = had.tag(&who, snapshot.position, &json!(format!("{of:?}")));
-    if let Some(unchanged) = tag.had() {
-        return Ok(unchanged);
+    let pool = app.pool()?;
+    let tag = |of: &Namespaces, position| had.tag(&who, position, &json!(format!("{of:?}")));
+    if had.some() {
+        let (of, here) =
+            app.access.seen(&who, |of| async move { Ok(answers::here(pool, &of).await?) }).await?;
+        if let Some(unchanged) = tag(&of, here.position).had() {
+            return Ok(unchanged);
+        }
     }
-    let rows = snapshot.find_deployments(&of, &filter, after, limit + 1).await?;
-    Ok(tag.on(page(&snapshot, rows, limit)))
-}
-
-/// PostgreSQL's texts have none.
-pub(crate) fn without_nul(text: String) -> Result<String, Problem> {
-    if text.contains('\0') {
-        Err(Problem::bad_request("Write text without the character NUL."))
-    } else {
-        Ok(text)
-    }
+    let filter = &filter;
+    let read = |of: Namespaces| async move {
+        Ok(answers::find_deployments(pool, &of, filter, after, limit + 1).await?)
+    };
+    let (of, found) = app.access.seen(&who, read).await?;
+    Ok(tag(&of, found.position).on(page(found, limit)))
 }
 
 fn phases(text: &str) -> Result<Vec<String>, Problem> {
@@ -216,12 +218,13 @@ fn phases(text: &str) -> Result<Vec<String>, Problem> {
     text.split(',').map(phase).collect()
 }
 
-fn page(snapshot: &Snapshot, mut rows: Vec<DeploymentRow>, limit: i64) -> DeploymentPage {
+fn page(found: At<Vec<DeploymentRow>>, limit: i64) -> DeploymentPage {
+    let At { position, read: mut rows, .. } = found;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| format!("{}_{}", last.created_at, last.uid));
     let items = rows.iter().filter_map(view::deployment).collect();
-    DeploymentPage { cursor: snapshot.position.to_string(), next, items }
+    DeploymentPage { cursor: position.to_string(), next, items }
 }
 
 /// What `next` of a page before says.
@@ -243,16 +246,21 @@ pub async fn one(
     had: Had,
     Path(uid): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let row = find(&app, &who, &mut snapshot, uid).await?;
-    let beside = beside(&app, &who, &mut snapshot, &row).await?;
-    // A run's events are numbered apart from the changes of objects.
-    let so_far = beside.attempt.as_ref().map(|run| (run.attempt, run.acked, run.lines, run.gaps.len()));
-    let tag = had.tag(&who, snapshot.position, &json!([so_far, beside.usual, beside.may]));
-    if let Some(unchanged) = tag.had() {
-        return Ok(unchanged);
+    if had.some() {
+        let (found, may) = seen(&app, &who, uid, false).await?;
+        if let Some(unchanged) = tag(&had, &who, &found, &may).had() {
+            return Ok(unchanged);
+        }
     }
-    Ok(tag.on(put_together(snapshot, &row, beside).await?))
+    let (found, may) = seen(&app, &who, uid, true).await?;
+    Ok(tag(&had, &who, &found, &may).on(put_together(found, may)?))
+}
+
+/// A run's events are numbered apart from the changes of objects.
+fn tag(had: &Had, who: &Person, found: &At<DeploymentWithSteps>, may: &DeploymentMay) -> Tag {
+    let At { position, read: DeploymentWithSteps { attempt, usual, .. }, .. } = found;
+    let so_far = attempt.as_ref().map(|run| (run.attempt, run.acked, run.lines, run.gaps.len()));
+    had.tag(who, *position, &json!([so_far, view::usual_steps(usual), may]))
 }
 
 /// What one may not see is not there.
@@ -272,31 +280,37 @@ pub(crate) async fn find(
 }
 
 /// As people see it.
-pub(crate) async fn answer(
-    app: &App,
-    who: &Person,
-    mut snapshot: Snapshot,
-    row: &DeploymentRow,
-) -> Result<DeploymentAnswer, Problem> {
-    let beside = beside(app, who, &mut snapshot, row).await?;
-    put_together(snapshot, row, beside).await
+pub(crate) async fn answer(app: &App, who: &Person, uid: Uuid) -> Result<DeploymentAnswer, Problem> {
+    let (found, may) = look(app, who, uid, true).await?;
+    put_together(found, may)
 }
 
-/// What an answer depends on besides the objects.
-struct Beside {
-    attempt: Option<Attempt>,
-    usual: Vec<UsualStep>,
-    may: DeploymentMay,
-}
-
-async fn beside(
+/// What one may not see is not there.
+async fn seen(
     app: &App,
     who: &Person,
-    snapshot: &mut Snapshot,
-    row: &DeploymentRow,
-) -> Result<Beside, Problem> {
-    let attempt = snapshot.attempt(row.uid).await?;
-    let usual = view::usual_steps(snapshot.usual_steps(&row.namespace, &row.service).await?);
+    uid: Uuid,
+    whole: bool,
+) -> Result<(At<DeploymentWithSteps>, DeploymentMay), Problem> {
+    let (found, may) = look(app, who, uid, whole).await?;
+    let row = &found.read.deployment;
+    if app.access.may(who, "get", "deployments", (&row.namespace, &row.name)).await? {
+        Ok((found, may))
+    } else {
+        Err(Problem::not_found("deployment"))
+    }
+}
+
+/// One Deployment, and what one may do with it. `whole`: with its steps and its place in the queue.
+async fn look(
+    app: &App,
+    who: &Person,
+    uid: Uuid,
+    whole: bool,
+) -> Result<(At<DeploymentWithSteps>, DeploymentMay), Problem> {
+    let At { position, places, read } = answers::deployment(app.pool()?, uid, whole).await?;
+    let read = read.ok_or_else(|| Problem::not_found("deployment"))?;
+    let row = &read.deployment;
     let this = (row.namespace.as_str(), row.name.as_str());
     let may = DeploymentMay {
         cancel: app.access.may(who, "cancel", "deployments", this).await?,
@@ -304,34 +318,32 @@ async fn beside(
         deploy: app.access.may(who, "deploy", "services", (&row.namespace, &row.service)).await?,
         trust: app.access.may(who, "update", "services", (&row.namespace, &row.service)).await?,
     };
-    Ok(Beside { attempt, usual, may })
+    Ok((At { position, places, read }, may))
 }
 
-async fn put_together(
-    mut snapshot: Snapshot,
-    row: &DeploymentRow,
-    beside: Beside,
-) -> Result<DeploymentAnswer, Problem> {
-    let Beside { attempt, usual, may } = beside;
-    let deployment = view::deployment(row).ok_or_else(|| Problem::not_found("deployment"))?;
+fn put_together(found: At<DeploymentWithSteps>, may: DeploymentMay) -> Result<DeploymentAnswer, Problem> {
+    let At {
+        position,
+        read: DeploymentWithSteps { deployment: row, attempt, usual, results, unfinished },
+        ..
+    } = found;
+    let deployment = view::deployment(&row).ok_or_else(|| Problem::not_found("deployment"))?;
+    let usual = view::usual_steps(&usual);
     let (run, steps) = match attempt {
         Some(attempt) => {
-            let events = snapshot.results(row.uid, attempt.attempt).await?;
             let lost = attempt.gaps.iter().map(|gap| Lost { first: gap.first, last: gap.last }).collect();
-            let epoch = snapshot.position.epoch.simple();
-            let cursor = format!("{epoch}.{}.{}", attempt.attempt, attempt.acked);
-            let fold = fold(events);
+            let cursor = format!("{}.{}.{}", position.epoch.simple(), attempt.attempt, attempt.acked);
+            let fold = fold(results);
             let last_begun = fold.last_begun().map(str::to_owned);
             (Some(RunPlace { attempt: attempt.attempt, cursor, lost, last_begun }), view::steps(fold))
         }
-        None => (None, view::kept_steps(row)),
+        None => (None, view::kept_steps(&row)),
     };
     let queue = match row.object.pointer("/status/finishedAt") {
-        None => queue(&snapshot.unfinished(&row.namespace, &row.service).await?, row.uid),
+        None => queue(&unfinished, row.uid),
         Some(_) => None,
     };
-    let cursor = snapshot.position.to_string();
-    Ok(DeploymentAnswer { cursor, deployment, steps, usual, run, queue, may })
+    Ok(DeploymentAnswer { cursor: position.to_string(), deployment, steps, usual, run, queue, may })
 }
 
 /// None: it runs, or is over.

@@ -41,6 +41,11 @@ pub struct Tag {
 }
 
 impl Had {
+    /// Whether whoever asks has an answer already: then it is worth a look whether it is still the one, before all is read.
+    pub fn some(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
     /// `view`: all else that the answer depends on, such as what somebody may do.
     pub fn tag(&self, who: &Person, position: Position, view: &Value) -> Tag {
         let Person { name, admin, groups, organisation, scope, session: _, given: _, expires_at: _ } = who;

@@ -212,8 +212,15 @@ impl Problem {
     }
 }
 
+/// What PostgreSQL calls a text with NUL, JSON with NUL, and a time that it does not know: whoever has sent that is told so.
+const NOT_TO_BE_STORED: [&str; 3] = ["22021", "22P05", "22008"];
+
 impl From<store::sqlx::Error> for Problem {
     fn from(error: store::sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(store::sqlx::error::DatabaseError::code);
+        if code.is_some_and(|code| NOT_TO_BE_STORED.contains(&&*code)) {
+            return Self::bad_request("Write texts without the character NUL, and times after 4713 BC.");
+        }
         Self::unavailable(
             "The database does not answer, try again in a moment. Deployments that run go on.",
             error,

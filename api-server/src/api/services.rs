@@ -6,14 +6,15 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::read::{ServiceRow, Snapshot, TickRow};
+use store::answers::{self, At, ServiceWithRuns};
+use store::read::{Namespaces, ServiceRow, Snapshot, TickRow};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::etag::Had;
 use super::problem::Problem;
 use super::view::{self, Deployment, Service};
-use super::{App, Path, Query, bounded, deployments};
+use super::{App, Path, Query, bounded};
 use crate::people::Person;
 
 /// Most Services on a page.
@@ -98,22 +99,29 @@ pub async fn list(
             .ok_or_else(|| Problem::bad_request("after: write what `next` of the page before says."))
     });
     let after = after.transpose()?;
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let of = app.access.namespaces(&who, &mut snapshot).await?;
-    let of = match namespace.map(deployments::without_nul).transpose()? {
-        Some(only) => of.within(only),
-        None => of,
+    let pool = app.pool()?;
+    let within = |of: &Namespaces| match &namespace {
+        Some(only) => of.clone().within(only.clone()),
+        None => of.clone(),
     };
-    let tag = had.tag(&who, snapshot.position, &json!(format!("{of:?}")));
-    if let Some(unchanged) = tag.had() {
-        return Ok(unchanged);
+    let tag = |of: &Namespaces, position| had.tag(&who, position, &json!(format!("{:?}", within(of))));
+    if had.some() {
+        let (of, here) =
+            app.access.seen(&who, |of| async move { Ok(answers::here(pool, &of).await?) }).await?;
+        if let Some(unchanged) = tag(&of, here.position).had() {
+            return Ok(unchanged);
+        }
     }
-    let mut rows = snapshot.services(&of, after, limit + 1).await?;
+    let read = |of: Namespaces| async move {
+        Ok(answers::services(pool, &within(&of), after, limit + 1, view::TICKS as i64).await?)
+    };
+    let (of, At { position, read: mut rows, .. }) = app.access.seen(&who, read).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|last| format!("{}/{}", last.namespace, last.name));
-    let items = load(&mut snapshot, &rows).await?;
-    Ok(tag.on(ServicePage { cursor: snapshot.position.to_string(), next, items }))
+    let last = rows.last().filter(|_| more).map(|row| &row.service);
+    let next = last.map(|last| format!("{}/{}", last.namespace, last.name));
+    let items = rows.into_iter().filter_map(shown).collect();
+    Ok(tag(&of, position).on(ServicePage { cursor: position.to_string(), next, items }))
 }
 
 /// One Service.
@@ -137,15 +145,22 @@ pub async fn one(
         change: may("update").await?,
         delete: may("delete").await?,
     };
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let tag = had.tag(&who, snapshot.position, &json!(may));
-    if let Some(unchanged) = tag.had() {
-        return Ok(unchanged);
+    let pool = app.pool()?;
+    if had.some() {
+        let here = answers::here(pool, &Namespaces::All).await?;
+        if let Some(unchanged) = had.tag(&who, here.position, &json!(may)).had() {
+            return Ok(unchanged);
+        }
     }
-    let row = snapshot.service(&namespace, &name).await?.ok_or_else(|| Problem::not_found("service"))?;
-    let service = load(&mut snapshot, std::slice::from_ref(&row)).await?.pop();
-    let service = service.ok_or_else(|| Problem::not_found("service"))?;
-    Ok(tag.on(ServiceAnswer { cursor: snapshot.position.to_string(), service, may }))
+    let At { position, read, .. } = answers::service(pool, &namespace, &name, view::TICKS as i64).await?;
+    let service = read.and_then(shown).ok_or_else(|| Problem::not_found("service"))?;
+    let tag = had.tag(&who, position, &json!(may));
+    Ok(tag.on(ServiceAnswer { cursor: position.to_string(), service, may }))
+}
+
+fn shown(ServiceWithRuns { service, runs, ticks }: ServiceWithRuns) -> Option<Service> {
+    let runs = runs.iter().filter_map(|row| Some((row.uid, view::deployment(row)?))).collect();
+    view::service(&service, ticks, &runs)
 }
 
 /// What one may not see is not there.

@@ -259,10 +259,7 @@ pub(crate) async fn made_answer(
         let pool = app.pool()?;
         let epoch = mirror::epoch(pool).await?;
         mirror::upsert(pool, epoch, std::slice::from_ref(&row)).await?;
-        let mut snapshot = Snapshot::begin(pool).await?;
-        let row = snapshot.deployments_by_uid(&[row.uid]).await?.pop();
-        let row = row.ok_or_else(|| Problem::not_found("deployment"))?;
-        answer(app, who, snapshot, &row).await
+        answer(app, who, row.uid).await
     };
     let answer = match read.await {
         Ok(answer) => answer,

@@ -756,7 +756,7 @@ pub enum HostOutcome {
 
 /// Of a row; nothing if it is no Service that this version can read.
 pub fn service(row: &ServiceRow, ticks: Vec<TickRow>, runs: &BTreeMap<Uuid, Deployment>) -> Option<Service> {
-    let object: crds::Service = serde_json::from_value(row.object.clone()).ok()?;
+    let object = crds::Service::deserialize(&row.object).ok()?;
     let state = state(&object);
     let crds::Service { spec, status, .. } = object;
     let status = status.unwrap_or_default();
@@ -888,7 +888,7 @@ pub fn input(input: crds::service::Input) -> Input {
 
 /// Of a row; nothing if it is no Deployment that this version can read.
 pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
-    let object: crds::Deployment = serde_json::from_value(row.object.clone()).ok()?;
+    let object = crds::Deployment::deserialize(&row.object).ok()?;
     let annotations = object.metadata.annotations.clone().unwrap_or_default();
     let requester = crds::names::requester(&annotations)
         .filter(|_| !crds::names::came_by_kubectl(&annotations))
@@ -988,9 +988,9 @@ const fn via(via: Via) -> AskedVia {
 }
 
 /// What is usual.
-pub fn usual_steps(steps: Vec<store::durations::UsualStep>) -> Vec<UsualStep> {
-    let steps = steps.into_iter().map(|step| UsualStep {
-        key: step.key,
+pub fn usual_steps(steps: &[store::durations::UsualStep]) -> Vec<UsualStep> {
+    let steps = steps.iter().map(|step| UsualStep {
+        key: step.key.clone(),
         seconds: step.median,
         long_after_seconds: step.p90,
         runs: u32::try_from(step.runs).unwrap_or(u32::MAX),

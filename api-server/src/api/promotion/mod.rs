@@ -18,7 +18,7 @@ use store::read::Snapshot;
 use utoipa::{IntoParams, ToSchema};
 
 use self::plan::{Hindrance, InputChange, Instead, LeftOut, Plan, RevisionChange};
-use super::deployments::{DeploymentAnswer, without_nul};
+use super::deployments::DeploymentAnswer;
 use super::problem::{FieldError, Problem};
 use super::services::visible;
 use super::start::{self, idempotency_key, made_answer};
@@ -120,7 +120,6 @@ pub async fn look(
     Path((namespace, name)): Path<(String, String)>,
     Query(Towards { to }): Query<Towards>,
 ) -> Result<Json<Promotion>, Problem> {
-    let to = without_nul(to)?;
     both_visible(&app, &who, &namespace, (&name, &to)).await?;
     let mut snapshot = Snapshot::begin(app.pool()?).await?;
     let mut read = async |name: &str| {
