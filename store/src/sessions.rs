@@ -105,17 +105,27 @@ pub async fn replace(
     Ok(Some(Owner { name, admin, groups, must_change, organisation, family }))
 }
 
-/// The browser that shows this token is signed out, with all of its tokens. Answers which organisation it had signed
-/// in with.
-pub async fn end(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<String>> {
-    let ended = sqlx::query_scalar!(
+/// Who was signed out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Name of the account.
+    pub name: String,
+    /// The organisation that it had signed in with.
+    pub issuer: Option<String>,
+}
+
+/// The browser that shows this token is signed out, with all of its tokens. Nobody: it was not signed in.
+pub async fn end(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<Ended>> {
+    sqlx::query_as!(
+        Ended,
         "with ended as (
              delete from sessions where family = (select family from sessions where token_hash = $1) returning user_id
          )
-         select distinct u.issuer from ended e join users u on u.id = e.user_id",
+         select distinct u.name, u.issuer from ended e join users u on u.id = e.user_id",
         hash
-    );
-    Ok(ended.fetch_optional(pool).await?.flatten())
+    )
+    .fetch_optional(pool)
+    .await
 }
 
 /// Whether a sign-in still counts and its account may still be used.
@@ -178,7 +188,9 @@ mod tests {
         let anna = users::by_name(&pool, "anna").await.unwrap().unwrap();
         start(&pool, anna.id, family, token(b"c")).await.unwrap();
         assert!(counts(&pool, family).await.unwrap());
-        end(&pool, b"c").await.unwrap();
+        let anna_ended = Ended { name: "anna".into(), issuer: None };
+        assert_eq!(end(&pool, b"c").await.unwrap(), Some(anna_ended));
+        assert_eq!(end(&pool, b"c").await.unwrap(), None);
         assert!(replace(&pool, b"c", token(b"d"), NOW).await.unwrap().is_none());
 
         start(&pool, anna.id, family, token(b"e")).await.unwrap();
@@ -207,7 +219,8 @@ mod tests {
         assert!(replace(&pool, b"b", longer(b"c"), later).await.unwrap().is_none());
 
         start(&pool, anna.id, Uuid::from_u128(2), longer(b"d")).await.unwrap();
-        assert_eq!(end(&pool, b"d").await.unwrap().as_deref(), Some("https://sso"));
+        let ended = end(&pool, b"d").await.unwrap().unwrap();
+        assert_eq!((ended.name.as_str(), ended.issuer.as_deref()), ("oidc:anna", Some("https://sso")));
         assert_eq!(end(&pool, b"d").await.unwrap(), None);
     }
 }

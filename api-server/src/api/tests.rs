@@ -102,6 +102,15 @@ async fn people_sign_in_stay_signed_in_and_sign_out(pool: PgPool) {
         let (status, _, _) = session(&site, "POST", "/refresh", &[("cookie", ended)], &Value::Null).await;
         assert_eq!(status.as_u16(), 401);
     }
+    // Signed out once, told once: a cookie that has ended, was guessed or is missing is nobody's.
+    for nobody in [&second, "fastdeploy-session=guessed", ""] {
+        let (status, _, _) = session(&site, "DELETE", "", &[("cookie", nobody)], &Value::Null).await;
+        assert_eq!(status.as_u16(), 204);
+    }
+    let told = store::outbox::after(&pool, 0, 100).await.unwrap();
+    let told: Vec<_> = told.iter().map(|event| (event.event.as_str(), &event.data["name"])).collect();
+    let out: Vec<_> = told.iter().filter(|(event, _)| *event == "user.signedOut").collect();
+    assert_eq!(out, [&("user.signedOut", &json!("admin"))]);
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

@@ -161,13 +161,21 @@ pub struct SignedOut {
         (status = 204, description = "signed out"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ))]
-pub async fn sign_out(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn sign_out(
+    State(app): State<App>,
+    from: Address,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     cookie::same_site(&headers)?;
-    let issuer = match cookie::read(&headers) {
+    let ended = match cookie::read(&headers) {
         Some(token) => sessions::end(app.pool()?, &digest(token)).await?,
         None => None,
     };
-    let next = match issuer {
+    // A cookie that has ended signs nobody out: there is nobody to tell of.
+    if let Some(sessions::Ended { name, .. }) = &ended {
+        tell(app.pool()?, EventType::UserSignedOut, name, from).await?;
+    }
+    let next = match ended.and_then(|ended| ended.issuer) {
         Some(issuer) => door::sign_out_at(&app, &issuer).await,
         None => None,
     };

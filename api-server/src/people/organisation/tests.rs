@@ -292,7 +292,7 @@ async fn somebody_signs_in_with_their_organisation_and_out(pool: PgPool) {
     assert_eq!(refreshed(&site, &cookies).await.0, 401);
     let told: Vec<_> =
         store::outbox::after(&pool, 0, 100).await.unwrap().into_iter().map(|event| event.event).collect();
-    assert_eq!(told, ["user.created", "user.signedIn", "user.signedIn"]);
+    assert_eq!(told, ["user.created", "user.signedIn", "user.signedIn", "user.signedOut"]);
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]
