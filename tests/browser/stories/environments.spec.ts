@@ -54,6 +54,9 @@ test('two environments stand side by side, and what is live in one is promoted t
 
     await page.goto(`/teams/${team}/environments`)
     await expect(shop.getByRole('listitem').filter({ hasText: 'production' }).last()).toContainText('v2.0')
+    // What only production asks for stays: there is nothing left to promote.
+    await shop.getByRole('button', { name: 'Promote to production' }).click()
+    await expect(dialog.getByText('Nothing: production has exactly this already.')).toBeVisible()
   } finally {
     kubectl('delete', 'namespace', team, '--wait=false')
   }

@@ -122,7 +122,8 @@ pub fn plan(from: &Service, to: &Service, instead: &Instead) -> Plan {
             (None, commit.map(|commit| RevisionChange { from, to: live.revision.clone(), commit }))
         }
     };
-    let (inputs, left_out) = answers(form, theirs, &instead.inputs);
+    let (mut inputs, left_out) = answers(form, theirs, &instead.inputs);
+    keep(&mut inputs, from, to);
     let changes: Vec<InputChange> = form
         .iter()
         .filter(|input| input.type_ != InputType::Secret)
@@ -260,6 +261,18 @@ fn answers(
     (taken, left_out)
 }
 
+/// What only the target asks for stays as it is live there: nobody at the other one can have answered it.
+fn keep(inputs: &mut BTreeMap<String, Value>, from: &Service, to: &Service) {
+    let asked_there = |input: &Input| from.spec.inputs.iter().any(|theirs| theirs.name == input.name);
+    for input in to.spec.inputs.iter().filter(|input| input.type_ != InputType::Secret && !asked_there(input))
+    {
+        let own = live(to).and_then(|live| live.inputs.get(&input.name));
+        if let Some(own) = own.filter(|own| inputs::check(input, own).is_ok()) {
+            inputs.entry(input.name.clone()).or_insert_with(|| own.clone());
+        }
+    }
+}
+
 fn unanswered(input: &Input) -> FieldError {
     let field = format!("inputs.{}", input.name);
     let message = format!(
@@ -297,8 +310,9 @@ mod tests {
 
     #[test]
     fn live_answers_are_taken_along_as_far_as_the_form_knows_them() {
+        let asked = json!({"inputs": [{"name": "version", "type": "text"}, {"name": "who", "type": "text"}]});
         let from =
-            service("staging", json!({}), json!({"inputs": {"version": "v2", "size": "big", "debug": true}}));
+            service("staging", asked, json!({"inputs": {"version": "v2", "size": "big", "debug": true}}));
         let form = json!({"inputs": [
             {"name": "version", "type": "text", "required": true, "label": "Version"}, {"name": "size", "type": "number", "default": 3},
             {"name": "pin", "type": "secret", "required": true}, {"name": "who", "type": "text", "required": true}]});
@@ -337,6 +351,28 @@ mod tests {
             serde_json::from_value(json!({"version": "v2", "size": 4, "who": "all"})).unwrap()
         );
         assert_eq!((found.missing, found.secret.as_deref()), (vec![], Some("pins")));
+    }
+
+    #[test]
+    fn what_only_the_target_asks_for_stays_as_it_is_there() {
+        let from = service(
+            "staging",
+            json!({"inputs": [{"name": "version", "type": "text"}]}),
+            json!({"inputs": {"version": "v2"}}),
+        );
+        let asked = json!({"inputs": [{"name": "version", "type": "text"},
+            {"name": "size", "type": "number", "required": true}, {"name": "who", "type": "text"}]});
+        let to = |live: Value| service("production", asked.clone(), json!({"inputs": live}));
+        let found = plan(&from, &to(json!({"version": "v2", "size": 3})), &Instead::default());
+        assert_eq!(found.inputs, serde_json::from_value(json!({"version": "v2", "size": 3})).unwrap());
+        assert_eq!((found.missing, found.same), (vec![], true));
+        // What somebody says now counts; what does not fit any more is asked for.
+        let inputs = serde_json::from_value(json!({"size": 4})).unwrap();
+        let instead = Instead { inputs, secret: None };
+        let found = plan(&from, &to(json!({"version": "v2", "size": 3})), &instead);
+        assert_eq!((found.inputs["size"].clone(), found.same), (json!(4), false));
+        let found = plan(&from, &to(json!({"size": "big"})), &Instead::default());
+        assert_eq!(found.missing.len(), 1);
     }
 
     #[test]
