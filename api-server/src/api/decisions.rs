@@ -36,13 +36,8 @@ pub async fn cancel(
     Path(uid): Path<Uuid>,
     Body(Stop { how }): Body<Stop>,
 ) -> Result<Response, Problem> {
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let row = find(&app, &who, &mut snapshot, uid).await?;
-    drop(snapshot);
-    app.access.must(&who, "cancel", "deployments", (&row.namespace, &row.name)).await?;
     let gone = || Problem::conflict("Ended", "This run has ended, there is nothing to stop.");
-    let there = app.cluster.deployment(&row.namespace, &row.name).await?;
-    let there = there.filter(|there| there.uid() == Some(uid.to_string())).ok_or_else(gone)?;
+    let there = on(&app, &who, uid, "cancel").await?.ok_or_else(gone)?;
     if there.status.as_ref().and_then(|status| status.phase).is_some_and(crds::Phase::is_terminal) {
         return Err(gone());
     }
@@ -52,9 +47,25 @@ pub async fn cancel(
     } else {
         app.cluster.cancel(&there, how).await?.ok_or_else(gone)?
     };
-    let (user, name, how) = (&who.name, &row.name, how.as_str());
+    let (user, name, how) = (&who.name, written.name_any(), how.as_str());
     tracing::info!(user.name = user, deployment.name = name, "{user} stops {name}: {how}");
     made_answer(&app, &who, StatusCode::ACCEPTED, &written).await
+}
+
+/// The run as the cluster has it now, for somebody who may do that with it; nothing, if it is gone or another one has
+/// its name.
+async fn on(
+    app: &App,
+    who: &Person,
+    uid: Uuid,
+    verb: &'static str,
+) -> Result<Option<crds::Deployment>, Problem> {
+    let mut snapshot = Snapshot::begin(app.pool()?).await?;
+    let row = find(app, who, &mut snapshot, uid).await?;
+    drop(snapshot);
+    app.access.must(who, verb, "deployments", (&row.namespace, &row.name)).await?;
+    let there = app.cluster.deployment(&row.namespace, &row.name).await?;
+    Ok(there.filter(|there| there.uid() == Some(uid.to_string())))
 }
 
 /// Yes or no, to what was looked at.
@@ -77,13 +88,8 @@ pub async fn decide(
     Path(uid): Path<Uuid>,
     Body(Decide { decision, digest }): Body<Decide>,
 ) -> Result<Response, Problem> {
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let row = find(&app, &who, &mut snapshot, uid).await?;
-    drop(snapshot);
-    app.access.must(&who, "approve", "deployments", (&row.namespace, &row.name)).await?;
     let gone = || Problem::conflict("Ended", "This run has ended, there is nothing to decide.");
-    let there = app.cluster.deployment(&row.namespace, &row.name).await?;
-    let there = there.filter(|there| there.uid() == Some(uid.to_string())).ok_or_else(gone)?;
+    let there = on(&app, &who, uid, "approve").await?.ok_or_else(gone)?;
     let status = there.status.clone().unwrap_or_default();
     if status.phase != Some(crds::Phase::AwaitingApproval) {
         let detail = "This run does not wait for anybody to agree to it (any more).";
@@ -99,7 +105,7 @@ pub async fn decide(
         Decided::Gone => return Err(gone()),
         Decided::Refused(refusal) => return Err(Problem::refused(refusal)),
     };
-    let (user, name) = (&who.name, &row.name);
+    let (user, name) = (&who.name, written.name_any());
     tracing::info!(user.name = user, deployment.name = name, "{user} decides on {name}: {decision:?}");
     made_answer(&app, &who, StatusCode::ACCEPTED, &written).await
 }
