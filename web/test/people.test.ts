@@ -69,15 +69,16 @@ test('roles: counted on the ladder, given, and taken only where they were given'
   const items: BindingList['items'] = [
     { name: 'a', role: 'admin', subjects: [{ kind: 'Group', name: 'fastdeploy:admins' }], ours: false },
     { name: 'b', namespace: 'web', role: 'deployer', subjects: [{ kind: 'User', name: 'fastdeploy:ben' }], ours: true },
+    { name: 'c', namespace: 'web', role: 'deployer', subjects: [{ kind: 'User', name: 'ben' }], ours: true },
   ]
   vi.spyOn(people, 'roles').mockResolvedValue({ items, may: { bind: true, unbind: true } })
   const bind = vi.spyOn(people, 'bind').mockResolvedValue({ name: 'c', namespace: 'web', role: 'viewer', subjects: [], ours: true })
   const unbind = vi.spyOn(people, 'unbind').mockResolvedValue(undefined)
   const panel = mount(RolesPanel, { global, attachTo: document.body })
   await flushPromises()
-  expect(panel.findAll('.ladder li').map((step) => step.find('.sub').text())).toEqual(['nobody', 'one has it', 'nobody', 'one has it'])
+  expect(panel.findAll('.ladder li').map((step) => step.find('.sub').text())).toEqual(['nobody', '2 have it', 'nobody', 'one has it'])
   const rows = panel.findAll('tbody tr')
-  expect(rows.map((row) => row.text())).toEqual(['admins Everything every team given elsewhere', 'ben Deploy web Take away ben'].map((text) => text.replaceAll(' ', '')).map((text) => expect.stringMatching(new RegExp(text.split('').join('\\s*')))))
+  expect(rows.map((row) => row.text())).toEqual(['admins Everything every team given elsewhere', 'ben Deploy web Take away ben', 'ben (of the organisation) Deploy web Take away ben (of the organisation)'].map((text) => text.replaceAll(' ', '')).map((text) => expect.stringMatching(new RegExp(text.split('').map((one) => one.replace(/[()]/, '\\$&')).join('\\s*')))))
   await button(panel, 'Give a role')?.trigger('click')
   await panel.find('#role-name').setValue('oidc:web')
   await panel.find('input[value=Group]').setValue(true)
@@ -85,7 +86,7 @@ test('roles: counted on the ladder, given, and taken only where they were given'
   await panel.find('#role-role').setValue('viewer')
   await panel.find('form').trigger('submit')
   await flushPromises()
-  expect(bind).toHaveBeenCalledWith({ namespace: 'web', role: 'viewer', subject: { kind: 'Group', name: 'oidc:web' } })
+  expect(bind).toHaveBeenCalledWith({ namespace: 'web', role: 'viewer', subject: { kind: 'Group', name: 'oidc:web' }, knownBy: 'Organisation' })
   await panel.find('tbody .btn--stop').trigger('click')
   await panel.find('dialog .btn--stop').trigger('click')
   await flushPromises()

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use crds::deployment::{DeploymentSpec, NumberRef};
+use crds::deployment::{DeploymentSpec, NumberRef, SecretInputs};
+use crds::service::{InputType, NameRef};
 use crds::{inputs, names};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -34,6 +35,9 @@ pub struct Start {
     #[serde(default)]
     #[schema(required = false)]
     inputs: BTreeMap<String, Value>,
+    /// Answers to the form's secret questions: they never go through the API, only the name of the Secret does.
+    #[serde(default)]
+    secret_inputs: Option<SecretAnswers>,
     /// Why, for people; at most 500 characters.
     #[serde(default)]
     reason: Option<String>,
@@ -53,6 +57,29 @@ pub struct Start {
     /// Only these servers: an Ansible pattern, for example `web1` or `web*:!web3`.
     #[serde(default)]
     limit: Option<String>,
+}
+
+/// Where secret answers are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SecretAnswers {
+    /// A Secret of the same namespace: its keys are names of inputs.
+    secret_ref: SecretName,
+}
+
+impl SecretAnswers {
+    /// Its name.
+    pub fn secret(self) -> String {
+        self.secret_ref.name
+    }
+}
+
+/// A Secret.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretName {
+    /// How it is called.
+    name: String,
 }
 
 /// Why it is run again.
@@ -83,11 +110,13 @@ pub async fn start(
 ) -> Result<Response, Problem> {
     let of = (namespace.as_str(), name.as_str());
     visible(&app, &who, of).await?;
-    let Start { inputs, reason, mode, revision, repeat, failed_of, limit } = start;
+    let Start { inputs, secret_inputs, reason, mode, revision, repeat, failed_of, limit } = start;
     let number = |number: Option<i64>| number.map(|number| NumberRef { number });
     let spec = DeploymentSpec {
         reason,
         inputs,
+        secret_inputs: secret_inputs
+            .map(|answers| SecretInputs { secret_ref: NameRef { name: answers.secret() } }),
         mode: mode.into(),
         revision,
         repeat: number(repeat),
@@ -197,6 +226,9 @@ fn wrong(form: &[crds::service::Input], spec: &DeploymentSpec) -> Vec<FieldError
     }
     if spec.failed_of.is_some() && spec.limit.is_some() {
         say("limit", "failedOf is a limit already: leave it out.");
+    }
+    if spec.secret_inputs.is_some() && !form.iter().any(|input| input.type_ == InputType::Secret) {
+        say("secretInputs", "this service asks for no secrets; leave it out.");
     }
     for (field, of) in [("repeat", spec.repeat), ("failedOf", spec.failed_of)] {
         if of.is_some_and(|of| of.number < 1) {

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Person;
 use super::bindings::{self, Binding, Bound, Role, SubjectKind, Wish};
+use super::organisation::settings::RESERVED;
 use crate::api::problem::Problem;
 use crate::api::{App, Body, Path, Query};
 
@@ -48,7 +49,7 @@ pub struct RolesMay {
 
 /// A role for somebody.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewBinding {
     /// Where.
     namespace: String,
@@ -56,6 +57,20 @@ pub struct NewBinding {
     role: Role,
     /// Whom: `{"kind": "User", "name": "anna"}`; a group has its prefix: `oidc:web`.
     subject: Bound,
+    /// Whose name that is.
+    #[serde(default)]
+    #[schema(required = false)]
+    known_by: KnownBy,
+}
+
+/// Who knows somebody by a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub enum KnownBy {
+    /// fastDeploy: a person's name without a colon is that of an account here.
+    #[default]
+    FastDeploy,
+    /// The organisation: the name is taken as the cluster knows it, also where that has no prefix.
+    Organisation,
 }
 
 /// Who has which role.
@@ -92,9 +107,10 @@ pub async fn list(
 pub async fn bind(
     State(app): State<App>,
     who: Person,
-    Body(NewBinding { namespace, role, subject }): Body<NewBinding>,
+    Body(NewBinding { namespace, role, subject, known_by }): Body<NewBinding>,
 ) -> Result<(StatusCode, Json<Binding>), Problem> {
-    let subject = subject_of(subject).map_err(|sentence| Problem::invalid(Some("subject.name"), sentence))?;
+    let subject =
+        subject_of(subject, known_by).map_err(|sentence| Problem::invalid(Some("subject.name"), sentence))?;
     if !is_label(&namespace) {
         let detail = "namespace: write the name of a namespace: lower-case letters, digits and dashes.";
         return Err(Problem::invalid(Some("namespace"), detail));
@@ -188,14 +204,26 @@ async fn told(app: &App, who: &Person, event: EventType, namespace: &str, role: 
     }
 }
 
-/// As Kubernetes knows them. A name without a colon is one of our own accounts.
-fn subject_of(Bound { kind, name }: Bound) -> Result<Bound, String> {
+/// As Kubernetes knows them.
+fn subject_of(Bound { kind, name }: Bound, known_by: KnownBy) -> Result<Bound, String> {
     let sound = !name.is_empty() && name.len() <= 253 && !name.chars().any(char::is_control);
+    let theirs = sound && known_by == KnownBy::Organisation && kind != SubjectKind::ServiceAccount;
+    if theirs && RESERVED.iter().any(|taken| name.starts_with(taken)) {
+        return Err(format!(
+            "subject.name: nobody of an organisation is called that; names that begin with {} belong to Kubernetes and to fastDeploy.",
+            RESERVED.join(", ")
+        ));
+    }
     let name = match kind {
+        _ if theirs => name,
         SubjectKind::User if sound && !name.contains(':') => format!("{}{name}", crds::names::USER_PREFIX),
         SubjectKind::User | SubjectKind::Group if sound && name.contains(':') => name,
         SubjectKind::Group => {
-            return Err("subject.name: write a group with its prefix, for example oidc:web-team.".into());
+            return Err(
+                "subject.name: write a group with its prefix, for example oidc:web-team; where the cluster knows groups \
+                 without a prefix, say knownBy: Organisation."
+                    .into(),
+            );
         }
         _ => {
             return Err(
@@ -221,8 +249,9 @@ mod tests {
 
     #[test]
     fn names_are_those_that_kubernetes_knows() {
-        let subject =
-            |kind, name: &str| subject_of(Bound { kind, name: name.into() }).map(|bound| bound.name);
+        let subject = |kind, name: &str| {
+            subject_of(Bound { kind, name: name.into() }, KnownBy::FastDeploy).map(|bound| bound.name)
+        };
         assert_eq!(subject(SubjectKind::User, "anna").as_deref(), Ok("fastdeploy:anna"));
         assert_eq!(
             subject(SubjectKind::User, "oidc:anna@example.com").as_deref(),
@@ -234,6 +263,33 @@ mod tests {
             (SubjectKind::User, ""),
             (SubjectKind::User, "system:admin"),
             (SubjectKind::Group, "system:masters"),
+            (SubjectKind::ServiceAccount, "default"),
+        ] {
+            assert!(subject(kind, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_an_organisation_are_taken_as_they_are_but_nobody_elses() {
+        let subject = |kind, name: &str| {
+            subject_of(Bound { kind, name: name.into() }, KnownBy::Organisation).map(|bound| bound.name)
+        };
+        for (kind, name) in [
+            (SubjectKind::User, "anna"),
+            (SubjectKind::User, "anna@example.com"),
+            (SubjectKind::User, "https://sso.example.com#7"),
+            (SubjectKind::Group, "web"),
+            (SubjectKind::Group, "oidc:web"),
+        ] {
+            assert_eq!(subject(kind, name).as_deref(), Ok(name));
+        }
+        for (kind, wrong) in [
+            (SubjectKind::User, "fastdeploy:anna"),
+            (SubjectKind::User, "system:admin"),
+            (SubjectKind::Group, "system:masters"),
+            (SubjectKind::Group, "token:x"),
+            (SubjectKind::Group, ""),
+            (SubjectKind::User, "a\nb"),
             (SubjectKind::ServiceAccount, "default"),
         ] {
             assert!(subject(kind, wrong).is_err(), "{wrong}");

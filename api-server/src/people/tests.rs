@@ -192,10 +192,15 @@ async fn roles_are_given_and_taken_by_those_whom_kubernetes_lets(pool: PgPool) {
             json!({"namespace": "team", "role": "deployer", "subject": {"kind": "Group", "name": wrong}});
         assert_eq!(site.post("anna", "/roles", None, &wish).await.0, 422, "{wrong}");
     }
+    // The organisation's ben is another one than ours.
+    let theirs = json!({"namespace": "team", "role": "deployer", "knownBy": "Organisation", "subject": {"kind": "User", "name": "ben"}});
+    let (status, theirs) = site.post("anna", "/roles", None, &theirs).await;
+    assert_eq!((status, &theirs["subjects"][0]["name"]), (201, &json!("ben")), "{theirs}");
+    assert_ne!(theirs["name"], made["name"]);
     let (_, list) = site.get("anna", "/roles").await;
     assert_eq!(
         (list["items"].as_array().unwrap().len(), &list["may"]),
-        (2, &json!({"bind": false, "unbind": true}))
+        (3, &json!({"bind": false, "unbind": true}))
     );
     assert_eq!(site.get("ben", "/roles").await.0, 403);
 

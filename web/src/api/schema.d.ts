@@ -1417,6 +1417,11 @@ export interface components {
             /** @description What it would be; absent: not answered. */
             to?: unknown;
         };
+        /**
+         * @description Who knows somebody by a name.
+         * @enum {string}
+         */
+        KnownBy: "FastDeploy" | "Organisation";
         /** @description A live answer that is not taken along. */
         LeftOut: {
             /** @description Which. */
@@ -1495,6 +1500,8 @@ export interface components {
         };
         /** @description A role for somebody. */
         NewBinding: {
+            /** @description Whose name that is. */
+            knownBy?: components["schemas"]["KnownBy"];
             /** @description Where. */
             namespace: string;
             /** @description Which role. */
@@ -2078,6 +2085,7 @@ export interface components {
             repeat?: number | null;
             /** @description A branch, tag or commit of the Service's repository, where it is to be another than the one that is wanted now. */
             revision?: string | null;
+            secretInputs?: components["schemas"]["SecretAnswers"] | null;
         };
         /** @description A step of a run. */
         Step: {
@@ -2452,6 +2460,7 @@ export type HostOutcome = components['schemas']['HostOutcome'];
 export type Hosts = components['schemas']['Hosts'];
 export type Input = components['schemas']['Input'];
 export type InputChange = components['schemas']['InputChange'];
+export type KnownBy = components['schemas']['KnownBy'];
 export type LeftOut = components['schemas']['LeftOut'];
 export type Live = components['schemas']['Live'];
 export type Lost = components['schemas']['Lost'];

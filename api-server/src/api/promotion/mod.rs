@@ -21,7 +21,7 @@ use self::plan::{Hindrance, InputChange, Instead, LeftOut, Plan, RevisionChange}
 use super::deployments::DeploymentAnswer;
 use super::problem::{FieldError, Problem};
 use super::services::visible;
-use super::start::{self, idempotency_key, made_answer};
+use super::start::{self, SecretAnswers, idempotency_key, made_answer};
 use super::view::RunMode;
 use super::{App, Body, Path, Query};
 use crate::audit;
@@ -94,22 +94,6 @@ pub struct Promote {
     mode: RunMode,
 }
 
-/// Where secret answers are.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SecretAnswers {
-    /// A Secret of the same namespace: its keys are names of inputs.
-    secret_ref: SecretName,
-}
-
-/// A Secret.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretName {
-    /// How it is called.
-    name: String,
-}
-
 /// What would change if what is live here were promoted to another Service.
 #[utoipa::path(get, path = "/services/{namespace}/{name}/promotion", tag = "services", operation_id = "getPromotion",
     params(("namespace" = String, Path), ("name" = String, Path), Towards),
@@ -173,7 +157,7 @@ pub async fn promote(
         found.ok_or_else(|| Problem::not_found("service"))
     };
     let (here, there) = (read(&name).await?, read(&to).await?);
-    let secret = secret_inputs.map(|SecretAnswers { secret_ref }| secret_ref.name);
+    let secret = secret_inputs.map(SecretAnswers::secret);
     let wish = Wish { from: name, reason, mode, instead: Instead { inputs, secret } };
     // Something else may be live here by the time that a lost answer is asked for again.
     if headers.contains_key("idempotency-key") {

@@ -69,6 +69,28 @@ async fn runs_are_found_across_services(pool: PgPool) {
     assert_eq!(body["service"]["recent"].as_array().unwrap().len(), 2, "{body}");
 }
 
+/// Which namespaces there are is remembered; a new one is seen at once all the same, and only by who may.
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn a_new_namespace_is_seen_with_the_next_answer(pool: PgPool) {
+    let site = site(&pool).await;
+    for words in ["list services new *", "get services new *"] {
+        site.fake.grant(&format!("anna {words}"));
+    }
+    let seen = async || {
+        let (status, body) = site.get("anna", "/services").await;
+        assert_eq!(status, 200, "{body}");
+        (names(&body), body["cursor"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(seen().await.0, ["blog"]);
+    site.service("hidden", "wiki", 2, form(), live()).await;
+    site.service("new", "shop", 3, form(), live()).await;
+    site.run(("new", "shop"), 4, json!({}), asked(1, "Succeeded", "anna", "Dashboard")).await;
+    let (names_now, cursor) = seen().await;
+    assert_eq!(names_now, ["shop", "blog"]);
+    assert_eq!(names(&site.get("anna", "/deployments").await.1), ["shop-4"]);
+    assert_eq!(seen().await, (names_now, cursor));
+}
+
 #[sqlx::test(migrator = "store::MIGRATIONS")]
 async fn a_run_is_started_in_every_way_and_all_that_is_wrong_is_said_at_once(pool: PgPool) {
     let site = site(&pool).await;
@@ -84,6 +106,10 @@ async fn a_run_is_started_in_every_way_and_all_that_is_wrong_is_said_at_once(poo
         (json!({"repeat": 3, "revision": "main"}), vec!["revision"]),
         (json!({"failedOf": 3, "limit": "web1"}), vec!["limit"]),
         (json!({"repeat": 0}), vec!["repeat"]),
+        (
+            json!({"inputs": {"version": "v1"}, "secretInputs": {"secretRef": {"name": "pins"}}}),
+            vec!["secretInputs"],
+        ),
     ] {
         let (status, body) = site.post("anna", path, None, &wrong).await;
         assert_eq!((status, fields(&body)), (422, expected.iter().map(ToString::to_string).collect()));
@@ -101,6 +127,24 @@ async fn a_run_is_started_in_every_way_and_all_that_is_wrong_is_said_at_once(poo
         assert_eq!(status, 201, "{body}");
         let made = &site.fake.world().deployments[body["deployment"]["name"].as_str().unwrap()];
         assert_eq!(made.spec, serde_json::from_value(spec).unwrap(), "{start}");
+    }
+}
+
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn secret_answers_are_named_and_never_said(pool: PgPool) {
+    let site = site(&pool).await;
+    let asks = json!([{"name": "pin", "type": "secret", "required": true}]);
+    site.service("team", "safe", 9, json!({"inputs": asks}), live()).await;
+    site.fake.grant("anna deploy services team safe");
+    let path = "/services/team/safe/deployments";
+    let named = json!({"secretInputs": {"secretRef": {"name": "pins"}}});
+    let (status, body) = site.post("anna", path, None, &named).await;
+    assert_eq!(status, 201, "{body}");
+    let made = site.fake.world().deployments[body["deployment"]["name"].as_str().unwrap()].spec.clone();
+    assert_eq!(made.secret_inputs.map(|inputs| inputs.secret_ref.name).as_deref(), Some("pins"));
+    for said in [json!({"inputs": {"pin": "1234"}}), json!({"secretInputs": {"pin": "1234"}})] {
+        let (status, body) = site.post("anna", path, None, &said).await;
+        assert!((400..500).contains(&status) && !body.to_string().contains("1234"), "{status} {body}");
     }
 }
 

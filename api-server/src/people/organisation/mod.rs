@@ -5,7 +5,7 @@
 pub mod door;
 mod form;
 mod named;
-mod settings;
+pub(super) mod settings;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
