@@ -19,8 +19,12 @@ test('a browser that was away gets all of it, and nothing twice', async ({ page,
     await page.evaluate(() => dispatchEvent(new Event('offline')))
     kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
     await expect(page.getByText('No connection at the moment')).toBeVisible({ timeout: 60_000 })
+    // It is always to be found, not only while it is away.
+    await page.getByRole('banner').locator('summary').click()
+    await expect(page.getByText('Not connected: what you see may be old')).toBeVisible()
     await expect.poll(() => sample.runs('.status.phase'), { timeout: 90_000 }).toEqual(['Succeeded'])
     await context.setOffline(false)
+    await expect(page.getByText('Connected: what you see is what there is')).toBeVisible()
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Away')
     await expect(page.getByText('No connection at the moment')).toBeHidden()
     await expect(steps.getByText('Done')).toHaveCount(12)

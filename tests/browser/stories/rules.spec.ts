@@ -126,3 +126,31 @@ test('a service is edited as YAML: refused with the field, compared, saved, and 
     sample.remove()
   }
 })
+
+test('what a playbook declares that it wants to know becomes part of the form', async ({ page }) => {
+  const sample = new Sample('Declared')
+  sample.create('- ansible.builtin.debug: {msg: hello}')
+  const declared = 'argument_specs: {deploy: {options: {colour: {type: str, choices: [red, blue], description: Of the page}}}}\n'
+  kubectl('--namespace', sample.namespace, 'patch', 'fsvc', 'sample', '--type', 'merge', '--patch', JSON.stringify({ spec: { source: { inline: { 'deploy.meta.yml': declared } } } }))
+  try {
+    await signIn(page)
+    // What is declared is known from a run.
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    await expect(page.getByRole('heading', { level: 1 })).toContainText('updated', { timeout: 60_000 })
+    await page.goto(`/services/${sample.namespace}/sample/edit`)
+    await expect(page.getByRole('region', { name: 'The playbook declares these inputs' })).toContainText('colour Of the page')
+    await accessible(page, 'what a playbook declares')
+    await page.getByRole('button', { name: 'Add to the form' }).click()
+    await expect(page.getByLabel('The service as YAML')).toHaveValue(/name: colour/)
+    await expect(page.getByRole('button', { name: 'Add to the form' })).toBeHidden()
+    await page.getByRole('button', { name: 'Check and show the difference' }).click()
+    await page.getByRole('button', { name: 'Save this' }).click()
+    await expect(page.getByText('Saved.')).toBeVisible()
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await expect(page.getByRole('dialog').getByText('Of the page')).toBeVisible()
+    await expect(page.getByRole('dialog').getByLabel('blue')).toBeVisible()
+  } finally {
+    sample.remove()
+  }
+})

@@ -37,6 +37,12 @@ ${tasks.trim().split('\n').map((line) => `            ${line}`).join('\n')}
     return all.trim().split('\n').filter((line) => line !== '')
   }
 
+  /** In the pod of the run that is on. */
+  inPod(...command: string[]): void {
+    const pod = kubectl('--namespace', this.namespace, 'get', 'pods', '--field-selector', 'status.phase=Running', '--output', 'name').trim()
+    kubectl('--namespace', this.namespace, 'exec', pod, '--', ...command)
+  }
+
   remove(): void {
     kubectl('delete', 'namespace', this.namespace, '--wait=false')
   }

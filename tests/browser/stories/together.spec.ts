@@ -22,7 +22,9 @@ const shifts = (page: Page) => page.evaluate(() => (window as unknown as { shift
 
 test('two people at once: each sees what the other does, who comes later waits, and nothing jumps', async ({ page, browser }) => {
   const sample = new Sample('Together')
-  sample.create(Array.from({ length: 6 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.2}`).join('\n'))
+  // The first run stays until the second person has pressed, however long that takes.
+  const steps = Array.from({ length: 5 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: 'true'}`)
+  sample.create([...steps, '- {name: "Step 5", ansible.builtin.wait_for: {path: /work/go, timeout: 120}, when: hold}'].join('\n'), '[{name: hold, label: Hold it, type: boolean, default: false}]')
   const second = await browser.newContext()
   const other = await second.newPage()
   try {
@@ -34,6 +36,7 @@ test('two people at once: each sees what the other does, who comes later waits, 
 
     await page.getByRole('link', { name: /^Deploy/ }).click()
     await page.getByRole('dialog').getByLabel('What is it for?').fill('The first')
+    await page.getByRole('dialog').getByLabel('Yes').check()
     await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
     await expect(page.getByRole('progressbar')).toBeVisible()
 
@@ -49,6 +52,7 @@ test('two people at once: each sees what the other does, who comes later waits, 
     const queue = other.getByRole('region', { name: '1 update is before this one' })
     await expect(queue).toContainText('admin is updating with #1')
     await expect(other).toHaveTitle(/Waiting its turn/)
+    sample.inPod('touch', '/work/go')
 
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Together', { timeout: 60_000 })
     // Its turn comes without a reload.
