@@ -184,6 +184,16 @@ fn service(object: &Value) -> Passed {
     passed
 }
 
+/// Who wrote a Service's spec as it is now, as far as that is known: a later change by somebody who was not asked for
+/// a name is not theirs.
+pub fn changer(object: &Value) -> Option<&str> {
+    let metadata = &object["metadata"];
+    let said = |annotation: &str| metadata["annotations"][annotation].as_str();
+    let of = said(names::ANNOTATION_CHANGED_GENERATION)?.parse::<i64>().ok()?;
+    let by = said(names::ANNOTATION_CHANGED_BY)?;
+    (metadata["generation"].as_i64() == Some(of)).then(|| by.strip_prefix(names::USER_PREFIX).unwrap_or(by))
+}
+
 fn condition<'a>(object: &'a Value, of: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == of)
 }

@@ -1,7 +1,7 @@
 //! What has happened, by the names of the catalogue, numbered in the order of the commits. The same
 //! thing stands here once, however often it is seen.
 
-use crds::events::{EventType, Milestone, deployment_data, of_deployment, of_service, service_data};
+use crds::events::{EventType, Milestone, changer, deployment_data, of_deployment, of_service, service_data};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use serde_json::Value;
@@ -94,11 +94,12 @@ pub(crate) fn happened(seen: &Seen<'_>, since: Timestamp) -> Vec<Event> {
         .filter(|milestone| seen.old.is_some() || milestone.at.is_some_and(|at| at.as_second() >= since));
     let actor = |milestone: &Milestone| {
         let who = match milestone.event {
-            EventType::DeploymentApproved | EventType::DeploymentRejected => &data["approval"]["by"],
-            EventType::DeploymentRequested => &data["requestedBy"]["name"],
-            _ => &Value::Null,
+            EventType::DeploymentApproved | EventType::DeploymentRejected => data["approval"]["by"].as_str(),
+            EventType::DeploymentRequested => data["requestedBy"]["name"].as_str(),
+            EventType::ServiceCreated | EventType::ServiceUpdated => changer(seen.new),
+            _ => None,
         };
-        who.as_str().unwrap_or_default().to_owned()
+        who.unwrap_or_default().to_owned()
     };
     news.map(|milestone| Event {
         id: format!("{}/{}/{}", seen.uid, milestone.event.as_str(), milestone.key),
@@ -260,6 +261,29 @@ mod tests {
                 ("deployment.cancelled", "")
             ]
         );
+    }
+
+    #[sqlx::test]
+    async fn who_changed_a_service_is_told_with_it_and_nobody_else_is(pool: PgPool) {
+        let epoch = mirror::open_epoch(&pool).await.unwrap();
+        let now = Timestamp::now().to_string();
+        // Made by anna, changed by ben; then by somebody in a cluster that does not ask who it is.
+        for (version, generation, by, of) in
+            [(1, 1, "anna", "1"), (2, 2, "fastdeploy:ben", "2"), (3, 3, "fastdeploy:ben", "2")]
+        {
+            let object = json!({"metadata": {"creationTimestamp": now, "generation": generation, "annotations": {
+                "fastdeploy.dev/changed-by": by, "fastdeploy.dev/changed-generation": of}}});
+            let service =
+                Row { run: None, object, resource_version: version, ..row(1, version, &json!({}), &now) };
+            mirror::upsert(&pool, epoch, &[service]).await.unwrap();
+        }
+        let told: Vec<_> = after(&pool, 0, 9)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|e| format!("{} {}", e.event, e.actor))
+            .collect();
+        assert_eq!(told, ["service.created anna", "service.updated ben", "service.updated "]);
     }
 
     #[sqlx::test]

@@ -12,7 +12,7 @@ use store::read::Snapshot;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::cluster::{Write, Wrote};
+use super::cluster::Wrote;
 use super::deployments::find;
 use super::manifest::{self, TRIES, mirrored, shape};
 use super::problem::Problem;
@@ -66,7 +66,7 @@ pub async fn trust(
     for _ in 0..TRIES {
         let there = manifest::find(&app, namespace, name).await?;
         let Some(wanted) = pinned(&there, &line)? else { return Ok(Json(Trusted { known_hosts: line })) };
-        match app.cluster.write(namespace, name, Write::Replace(&wanted), false).await? {
+        match manifest::replace(&app, &who, (namespace, name), &there, wanted, false).await? {
             Wrote::Done(made) => {
                 let user = &who.name;
                 tracing::info!(

@@ -82,6 +82,8 @@ pub async fn create(
     app.access.must(&who, "create", "services", (&namespace, &name)).await?;
     let wanted = shape::wanted(&sent, (&namespace, &name)).map_err(wrong)?;
     let dry = dry_run.is_some();
+    // What is new has the generation 1.
+    let wanted = shape::signed(wanted, &who.name, 1);
     let made = match app.cluster.write(&namespace, &name, Write::Create(&wanted), dry).await? {
         Wrote::Done(made) => made,
         Wrote::Exists => {
@@ -141,7 +143,7 @@ pub async fn change(
         let there = find(&app, &namespace, &name).await?;
         holds(&expected, &there)?;
         let wanted = shape::over(&there, wanted.clone());
-        match app.cluster.write(&namespace, &name, Write::Replace(&wanted), dry).await? {
+        match replace(&app, &who, of, &there, wanted, dry).await? {
             Wrote::Done(made) => {
                 if !dry {
                     let user = &who.name;
@@ -209,6 +211,29 @@ pub async fn delete(
         }
     }
     Err(Problem::unavailable("This service is being written all the time, try again.", "conflicts"))
+}
+
+/// Writes it over what is there, with who it was. Whether it is a change at all, and which generation that makes,
+/// Kubernetes says beforehand: it knows the defaults.
+pub(super) async fn replace(
+    app: &App,
+    who: &Person,
+    (namespace, name): (&str, &str),
+    there: &Value,
+    wanted: Value,
+    dry: bool,
+) -> Result<Wrote, Problem> {
+    let tried = app.cluster.write(namespace, name, Write::Replace(&wanted), true).await?;
+    let Wrote::Done(would) = &tried else { return Ok(tried) };
+    if dry {
+        return Ok(tried);
+    }
+    let generation = |object: &Value| object["metadata"]["generation"].as_i64();
+    let wanted = match generation(would) {
+        Some(new) if Some(new) != generation(there) => shape::signed(wanted, &who.name, new),
+        _ => wanted,
+    };
+    Ok(app.cluster.write(namespace, name, Write::Replace(&wanted), false).await?)
 }
 
 /// The object as it is now.

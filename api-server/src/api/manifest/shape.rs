@@ -10,7 +10,12 @@ use crate::api::problem::FieldError;
 /// Of the metadata, what people write.
 const OURS: [&str; 4] = ["name", "namespace", "labels", "annotations"];
 /// Annotations that programs keep for themselves: they are not shown, and stay when a manifest is changed.
-const KEPT: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", names::ANNOTATION_REQUESTED_AT];
+const KEPT: [&str; 4] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    names::ANNOTATION_REQUESTED_AT,
+    names::ANNOTATION_CHANGED_BY,
+    names::ANNOTATION_CHANGED_GENERATION,
+];
 
 /// The object without its status and without what Kubernetes keeps for itself.
 pub fn shown(object: Value) -> Value {
@@ -94,9 +99,24 @@ pub fn over(there: &Value, mut wanted: Value) -> Value {
     }
     for annotation in KEPT {
         if let Some(old) = old["annotations"].get(annotation) {
-            wanted["metadata"]["annotations"][annotation] = old.clone();
+            annotate(&mut wanted, annotation, old.clone());
         }
     }
+    wanted
+}
+
+/// Annotations that are none (what was sent may be anything) are left for Kubernetes to refuse.
+fn annotate(wanted: &mut Value, annotation: &str, value: Value) {
+    let annotations = &mut wanted["metadata"]["annotations"];
+    if annotations.is_null() || annotations.is_object() {
+        annotations[annotation] = value;
+    }
+}
+
+/// The same with who has written it, and which generation that makes.
+pub fn signed(mut wanted: Value, who: &str, generation: i64) -> Value {
+    annotate(&mut wanted, names::ANNOTATION_CHANGED_BY, json!(who));
+    annotate(&mut wanted, names::ANNOTATION_CHANGED_GENERATION, json!(generation.to_string()));
     wanted
 }
 
@@ -155,13 +175,23 @@ mod tests {
         after["status"]["lastNumber"] = json!(4);
         after["metadata"]["resourceVersion"] = json!("8");
         after["metadata"]["annotations"]["fastdeploy.dev/requestedAt"] = json!("2");
-        assert_eq!(before, etag(&after));
+        assert_eq!(before, etag(&signed(after, "anna", 3)));
         for (pointer, value) in
             [("/spec/playbook", "x.yml"), ("/metadata/labels/a", "c"), ("/metadata/uid", "other")]
         {
             let mut after = there();
             *after.pointer_mut(pointer).unwrap() = json!(value);
             assert_ne!(before, etag(&after), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn annotations_that_are_none_break_nothing() {
+        for odd in [json!("x"), json!(7), json!([1]), json!(true)] {
+            let sent = json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
+                "metadata": {"annotations": odd}, "spec": {}});
+            let again = signed(over(&there(), wanted(&sent, ("team", "blog")).unwrap()), "anna", 3);
+            assert_eq!(again["metadata"]["annotations"], odd);
         }
     }
 

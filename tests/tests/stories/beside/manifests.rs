@@ -2,7 +2,7 @@
 //! field by field, and nobody's change is lost.
 
 use serde_json::{Value, json};
-use tests::{Outcome, Result, Story, browser, browser::Browser, ensure, same, service};
+use tests::{Outcome, Result, Story, browser, browser::Browser, ensure, holds, kubectl, same, service};
 
 const IF_MATCH: &str = "if-match";
 
@@ -79,6 +79,10 @@ async fn a_service_is_written_over_the_api() -> Outcome {
         refused(&admin, ("PUT", &path), &first, &changed, (412, "Changed")).await?;
         refused(&admin, ("PUT", &path), "", &changed, (428, "IfMatchMissing")).await?;
 
+        // The log says by name who it was, of whoever comes with kubectl, too; and nobody writes another's name there.
+        who_changed_it(story, &admin).await?;
+        let (_, second, changed) = admin.sends("GET", &path, &[], None).await?;
+
         // A deployer does not write Services.
         let name = format!("dora-{}", story.namespace);
         let account = admin.ask("POST", "/users", Some(&json!({"name": name}))).await?;
@@ -97,4 +101,39 @@ async fn a_service_is_written_over_the_api() -> Outcome {
         story.services.until_gone("blog", std::time::Duration::from_mins(1)).await
     })
     .await
+}
+
+async fn who_changed_it(story: &Story, admin: &Browser) -> Result<()> {
+    let blog = story.api::<crds::Service>().get("blog").await?;
+    let next = (blog.metadata.generation.unwrap_or_default() + 1).to_string();
+    for forged in [
+        json!({"fastdeploy.dev/changed-by": "ben"}),
+        json!({"fastdeploy.dev/changed-by": "ben", "fastdeploy.dev/changed-generation": next}),
+    ] {
+        let patch = json!({"metadata": {"annotations": forged}}).to_string();
+        let words =
+            ["patch", "fsvc", "blog", "--namespace", &story.namespace, "--type=merge", "--patch", &patch];
+        let said = kubectl::ask(&words, "").await?;
+        ensure!(!said.ok, "{forged} was written");
+        holds("kubectl", &said.err, "only fastDeploy writes who changed a service")?;
+    }
+    // The cluster asks who it is; what else is claimed at once does not count.
+    let patch =
+        json!({"metadata": {"annotations": {"fastdeploy.dev/changed-by": "ben"}}, "spec": {"title": "Blog"}});
+    story.patch_service("blog", patch).await?;
+    let me = kubectl::run(&["auth", "whoami", "--output", "jsonpath={.status.userInfo.username}"]).await?;
+    let told = format!("/activity?what=service.&namespace={}", story.namespace);
+    for _ in 0..100 {
+        let log = admin.ask("GET", &told, None).await?;
+        let lines = log["items"].as_array().cloned().unwrap_or_default();
+        let lines: Vec<_> =
+            lines.iter().rev().map(|line| format!("{} {}", line["what"], line["who"])).collect();
+        if lines.len() >= 3 {
+            let expected = [("created", "admin"), ("updated", "admin"), ("updated", me.trim())];
+            let expected = expected.map(|(what, who)| format!("\"service.{what}\" \"{who}\""));
+            return same("who changed it", lines, expected.to_vec());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    tests::bail!("the log does not tell of three changes")
 }
