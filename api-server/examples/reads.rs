@@ -19,7 +19,8 @@ use crds::deployment::{Approval, Cancel};
 use crds::{Deployment, Service};
 use fastdeploy_api_server::access::{Ask, Subject};
 use fastdeploy_api_server::api::App;
-use fastdeploy_api_server::api::cluster::{Cluster, Created, Decided, Write, Wrote};
+use fastdeploy_api_server::api::cluster::{Cluster, Created, Decided, Kept, Write, Wrote};
+use fastdeploy_api_server::api::secret_answers::Values;
 use fastdeploy_api_server::claim::cluster::Answer;
 use fastdeploy_api_server::identity::key::{self, SigningKey};
 use fastdeploy_api_server::identity::token::{self, UserClaims};
@@ -364,6 +365,10 @@ impl Cluster for AllowsAll {
 
     fn create<'a>(&'a self, _: &'a str, _: &'a Deployment) -> BoxFuture<'a, Answer<Created>> {
         Box::pin(async { Ok(Created::Exists) })
+    }
+
+    fn keep<'a>(&'a self, _: &'a Deployment, _: &'a Values) -> BoxFuture<'a, Answer<Kept>> {
+        Box::pin(async { Ok(Kept::Exists) })
     }
 
     fn cancel<'a>(&'a self, _: &'a Deployment, _: Cancel) -> BoxFuture<'a, Answer<Option<Deployment>>> {

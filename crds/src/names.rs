@@ -32,6 +32,11 @@ pub const ANNOTATION_TRACEPARENT: &str = "fastdeploy.dev/traceparent";
 pub const ANNOTATION_REQUESTED_VIA: &str = "fastdeploy.dev/requested-via";
 /// Value of [`ANNOTATION_REQUESTED_VIA`]: straight at Kubernetes.
 pub const VIA_KUBECTL: &str = "Kubectl";
+/// Annotation on a Service: who changed its spec last. The api-server writes it, and an admission policy for whoever
+/// comes by another way; it counts for the generation of [`ANNOTATION_CHANGED_GENERATION`] only.
+pub const ANNOTATION_CHANGED_BY: &str = "fastdeploy.dev/changed-by";
+/// Annotation on a Service: `metadata.generation` of the spec that [`ANNOTATION_CHANGED_BY`] has written.
+pub const ANNOTATION_CHANGED_GENERATION: &str = "fastdeploy.dev/changed-generation";
 /// Annotation on a run's pod: how to stop (`AfterStep` or `Now`), read by the runner through the downward API.
 pub const ANNOTATION_CANCEL: &str = "fastdeploy.dev/cancel";
 /// Annotation on a run's pod: seconds from the claim to the end of Ansible, read by the api-server for the deadline.
@@ -82,6 +87,9 @@ pub fn deployment(service: &str, service_uid: &str, trigger: &str) -> String {
 pub fn job(deployment: &str, attempt: u32) -> String {
     format!("{deployment}-a{attempt}")
 }
+
+/// Type of a Secret with secret answers that the api-server makes.
+pub const SECRET_INPUTS_TYPE: &str = "fastdeploy.dev/secret-inputs";
 
 /// Name of the Secret with secret answers that belongs to one Deployment.
 pub fn secret_inputs(deployment: &str) -> String {

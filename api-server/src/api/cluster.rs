@@ -5,16 +5,21 @@ use std::sync::Arc;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request};
 use crds::deployment::{Approval, Cancel, Deployment};
-use crds::names::{ANNOTATION_REQUESTED_AT, API_SERVER, GROUP, is_object_name};
+use crds::names::{
+    ANNOTATION_REQUESTED_AT, API_SERVER, GROUP, SECRET_INPUTS_TYPE, is_object_name, secret_inputs,
+};
 use crds::service::Service;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::Status;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::problem::FieldError;
+use super::secret_answers::Values;
 use crate::access::{Ask, Subject};
 use crate::claim::cluster::{Answer, Unavailable};
 
@@ -33,6 +38,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// Makes it.
     fn create<'a>(&'a self, namespace: &'a str, deployment: &'a Deployment)
     -> BoxFuture<'a, Answer<Created>>;
+    /// Makes the Secret with a Deployment's secret answers, which the Deployment owns.
+    fn keep<'a>(&'a self, deployment: &'a Deployment, answers: &'a Values) -> BoxFuture<'a, Answer<Kept>>;
     /// Writes `spec.cancel`. None: the Deployment is there no longer.
     fn cancel<'a>(
         &'a self,
@@ -185,6 +192,41 @@ pub enum Created {
     Refused(Refusal),
 }
 
+/// What became of secret answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// They are in their Secret.
+    Done,
+    /// One of that name was there. What is in it nobody can read here.
+    Exists,
+    /// Kubernetes says no.
+    Refused(Refusal),
+}
+
+/// The Secret with a Deployment's secret answers. Pure.
+fn secret_of(deployment: &Deployment, answers: &Values) -> Secret {
+    let name = deployment.name_any();
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(secret_inputs(&name)),
+            labels: Some([("app.kubernetes.io/managed-by".to_owned(), API_SERVER.to_owned())].into()),
+            owner_references: Some(vec![OwnerReference {
+                api_version: Deployment::api_version(&()).into(),
+                kind: Deployment::kind(&()).into(),
+                name,
+                uid: deployment.uid().unwrap_or_default(),
+                ..OwnerReference::default()
+            }]),
+            ..ObjectMeta::default()
+        },
+        // The admission policy fastdeploy-secret-answers lets the api-server make no other.
+        type_: Some(SECRET_INPUTS_TYPE.to_owned()),
+        immutable: Some(true),
+        string_data: Some(answers.reveal().clone()),
+        ..Secret::default()
+    }
+}
+
 /// The real one.
 #[derive(Clone)]
 pub struct Kubernetes(Client);
@@ -274,6 +316,21 @@ impl Cluster for Kubernetes {
                     Ok(Created::Refused(Refusal::of(&status)))
                 }
                 Err(source) => Err(Unavailable { what: "make the Deployment", source }),
+            }
+        })
+    }
+
+    fn keep<'a>(&'a self, deployment: &'a Deployment, answers: &'a Values) -> BoxFuture<'a, Answer<Kept>> {
+        Box::pin(async move {
+            let params = PostParams { field_manager: Some(API_SERVER.to_owned()), ..PostParams::default() };
+            let namespace = deployment.namespace().unwrap_or_default();
+            match self.api::<Secret>(&namespace).create(&params, &secret_of(deployment, answers)).await {
+                Ok(_) => Ok(Kept::Done),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(Kept::Exists),
+                Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 404 | 422) => {
+                    Ok(Kept::Refused(Refusal::of(&status)))
+                }
+                Err(source) => Err(Unavailable { what: "keep the secret answers", source }),
             }
         })
     }

@@ -18,8 +18,9 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::App;
-use super::cluster::{Cluster, Created, Decided, Refusal, Write, Wrote};
+use super::cluster::{Cluster, Created, Decided, Kept, Refusal, Write, Wrote};
 use super::problem::FieldError;
+use super::secret_answers::Values;
 use crate::access::{Ask, Subject};
 use crate::claim::cluster::{Answer, Unavailable};
 use crate::claim::fake::NOW;
@@ -33,6 +34,10 @@ pub(crate) struct World {
     pub grants: Vec<[String; 5]>,
     pub services: BTreeMap<String, Service>,
     pub deployments: BTreeMap<String, Deployment>,
+    /// Secret answers, by the names of their Deployments.
+    pub secrets: BTreeMap<String, Values>,
+    /// Kubernetes lets nobody make Secrets.
+    pub no_secrets: bool,
     pub asked: usize,
     /// Somebody else writes first.
     pub busy: usize,
@@ -106,6 +111,20 @@ impl Cluster for Fake {
                 Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(NOW));
             world.deployments.insert(made.name_any(), made.clone());
             Created::New(Box::new(made))
+        })
+    }
+
+    fn keep<'a>(&'a self, deployment: &'a Deployment, answers: &'a Values) -> BoxFuture<'a, Answer<Kept>> {
+        self.answer(|world| {
+            if world.no_secrets {
+                let message = "secrets is forbidden: exceeded quota".to_owned();
+                return Kept::Refused(Refusal { message, errors: Vec::new() });
+            }
+            if world.secrets.contains_key(&deployment.name_any()) {
+                return Kept::Exists;
+            }
+            world.secrets.insert(deployment.name_any(), answers.clone());
+            Kept::Done
         })
     }
 
@@ -184,13 +203,20 @@ impl Cluster for Fake {
             let mut made = object.clone();
             made["metadata"]["resourceVersion"] = json!(version.to_string());
             made["metadata"]["uid"] = json!(uid_of(namespace, name));
-            let service = match serde_json::from_value::<Service>(made.clone()) {
+            let mut service = match serde_json::from_value::<Service>(made.clone()) {
                 Ok(service) => service,
                 Err(error) => {
                     let error = FieldError { field: "spec".into(), message: error.to_string() };
                     return Wrote::Refused(Refusal { message: error.message.clone(), errors: vec![error] });
                 }
             };
+            let before = world.services.get(name).and_then(|there| serde_json::to_value(there).ok());
+            let before = before.unwrap_or_default();
+            let after = serde_json::to_value(&service).unwrap_or_default();
+            let generation = before["metadata"]["generation"].as_i64().unwrap_or(0);
+            let generation = if before["spec"] == after["spec"] { generation } else { generation + 1 };
+            made["metadata"]["generation"] = json!(generation);
+            service.metadata.generation = Some(generation);
             if !dry {
                 world.services.insert(name.to_owned(), service);
             }

@@ -18,6 +18,7 @@ pub mod output;
 pub mod problem;
 pub mod promotion;
 pub mod rules;
+pub mod secret_answers;
 pub mod services;
 pub mod start;
 #[cfg(test)]

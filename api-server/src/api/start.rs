@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use crds::deployment::{DeploymentSpec, NumberRef, SecretInputs};
+use crds::deployment::{Cancel, DeploymentSpec, NumberRef, SecretInputs};
 use crds::service::{InputType, NameRef};
 use crds::{inputs, names};
 use jiff::Timestamp;
@@ -18,9 +18,10 @@ use store::{mirror, rows};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::cluster::Created;
+use super::cluster::{Created, Kept};
 use super::deployments::{DeploymentAnswer, DeploymentMay, answer, find};
 use super::problem::{FieldError, Problem};
+use super::secret_answers::{Given, SecretAnswers, Values};
 use super::services::visible;
 use super::view::{self, RunMode};
 use super::{App, Body, Path};
@@ -35,7 +36,7 @@ pub struct Start {
     #[serde(default)]
     #[schema(required = false)]
     inputs: BTreeMap<String, Value>,
-    /// Answers to the form's secret questions: they never go through the API, only the name of the Secret does.
+    /// Answers to the form's secret questions.
     #[serde(default)]
     secret_inputs: Option<SecretAnswers>,
     /// Why, for people; at most 500 characters.
@@ -57,29 +58,6 @@ pub struct Start {
     /// Only these servers: an Ansible pattern, for example `web1` or `web*:!web3`.
     #[serde(default)]
     limit: Option<String>,
-}
-
-/// Where secret answers are.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct SecretAnswers {
-    /// A Secret of the same namespace: its keys are names of inputs.
-    secret_ref: SecretName,
-}
-
-impl SecretAnswers {
-    /// Its name.
-    pub fn secret(self) -> String {
-        self.secret_ref.name
-    }
-}
-
-/// A Secret.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretName {
-    /// How it is called.
-    name: String,
 }
 
 /// Why it is run again.
@@ -112,11 +90,15 @@ pub async fn start(
     visible(&app, &who, of).await?;
     let Start { inputs, secret_inputs, reason, mode, revision, repeat, failed_of, limit } = start;
     let number = |number: Option<i64>| number.map(|number| NumberRef { number });
+    let (named, said) = match secret_inputs.map(SecretAnswers::given).transpose()? {
+        None => (None, None),
+        Some(Given::Named(name)) => (Some(answers_in(name)), None),
+        Some(Given::Said(values)) => (None, Some(values)),
+    };
     let spec = DeploymentSpec {
         reason,
         inputs,
-        secret_inputs: secret_inputs
-            .map(|answers| SecretInputs { secret_ref: NameRef { name: answers.secret() } }),
+        secret_inputs: named,
         mode: mode.into(),
         revision,
         repeat: number(repeat),
@@ -124,7 +106,7 @@ pub async fn start(
         limit,
         ..DeploymentSpec::of(name.clone())
     };
-    make(&app, &who, of, &headers, spec).await
+    make(&app, &who, of, &headers, spec, said).await
 }
 
 /// Run the same again: the same answers, revision, mode and servers.
@@ -150,15 +132,22 @@ pub async fn retry(
         serde_json::from_value(row.object).map_err(|_| Problem::not_found("deployment"))?;
     let spec =
         DeploymentSpec { reason: reason.or(before.spec.reason), cancel: None, approval: None, ..before.spec };
-    make(&app, &who, (&row.namespace, &row.service), &headers, spec).await
+    make(&app, &who, (&row.namespace, &row.service), &headers, spec, None).await
 }
 
+/// A Secret with secret answers.
+pub(crate) const fn answers_in(name: String) -> SecretInputs {
+    SecretInputs { secret_ref: NameRef { name } }
+}
+
+/// Makes a run. `said`: secret answers as they are; they become a Secret of the run's own.
 pub(crate) async fn make(
     app: &App,
     who: &Person,
     (namespace, name): (&str, &str),
     headers: &HeaderMap,
     mut spec: DeploymentSpec,
+    said: Option<Values>,
 ) -> Result<Response, Problem> {
     let request = traces::Request::of(headers, &app.traces, &Uuid::new_v4().to_string(), (app.clock)());
     app.access.must(who, "deploy", "services", (namespace, name)).await?;
@@ -169,13 +158,20 @@ pub(crate) async fn make(
         let detail = "This service is paused, so nothing is deployed. Whoever looks after it can resume it.";
         return Err(Problem::conflict("Suspended", detail));
     }
-    let wrong = wrong(&service.spec.inputs, &spec);
+    let mut wrong = wrong(&service.spec.inputs, &spec);
+    if let Some(said) = &said {
+        let again = spec.repeat.is_some() || spec.failed_of.is_some();
+        wrong.extend(said.wrong(&service.spec.inputs, !again));
+    }
     if let Some(first) = wrong.first() {
         let detail = first.message.clone();
         return Err(Problem::wrong(wrong, detail));
     }
     let trigger = trigger(who, &key);
     let mut wanted = wanted(&service, namespace, who, &trigger, spec);
+    if said.is_some() {
+        wanted.spec.secret_inputs = Some(answers_in(names::secret_inputs(&wanted.name_any())));
+    }
     if let Some(request) = &request {
         let trace = (names::ANNOTATION_TRACEPARENT.to_owned(), request.traceparent());
         wanted.metadata.annotations.get_or_insert_default().extend([trace]);
@@ -193,6 +189,9 @@ pub(crate) async fn make(
             if let Some(request) = request {
                 request.made(&app.traces, &made, (app.clock)());
             }
+            if let Some(said) = &said {
+                keep(app, &made, said).await?;
+            }
             made_answer(app, who, StatusCode::CREATED, &made).await
         }
         Created::Exists => {
@@ -202,10 +201,33 @@ pub(crate) async fn make(
                 asked == wanted.spec && names::requester(there.annotations()) == Some(who.name.as_str())
             });
             let there = there.ok_or_else(key_used)?;
+            // The first time may have ended between the two.
+            if let Some(said) = &said
+                && let Kept::Refused(refusal) = app.cluster.keep(&there, said).await?
+            {
+                return Err(Problem::refused(refusal));
+            }
             made_answer(app, who, StatusCode::OK, &there).await
         }
         Created::Refused(refusal) => Err(Problem::refused(refusal)),
     }
+}
+
+/// The Secret comes after the run, which owns it. A run that will never get it does not wait for it.
+async fn keep(app: &App, made: &crds::Deployment, said: &Values) -> Result<(), Problem> {
+    let problem = match app.cluster.keep(made, said).await {
+        Ok(Kept::Done) => return Ok(()),
+        Ok(Kept::Refused(refusal)) => Problem::refused(refusal),
+        Ok(Kept::Exists) => Problem::conflict(
+            "Exists",
+            "A Secret of the name that this run's answers would have is there already. Try again.",
+        ),
+        Err(away) => away.into(),
+    };
+    if let Err(error) = app.cluster.cancel(made, Cancel::Now).await {
+        tracing::warn!(%error, "{} waits for its secret answers in vain", made.name_any());
+    }
+    Err(problem)
 }
 
 /// All that can be known to be wrong before Kubernetes is asked. Pure.

@@ -8,9 +8,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use crds::deployment::{DeploymentSpec, SecretInputs};
+use crds::deployment::DeploymentSpec;
 use crds::names;
-use crds::service::NameRef;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,8 +19,9 @@ use utoipa::{IntoParams, ToSchema};
 use self::plan::{Hindrance, InputChange, Instead, LeftOut, Plan, RevisionChange};
 use super::deployments::DeploymentAnswer;
 use super::problem::{FieldError, Problem};
+use super::secret_answers::{Given, SecretAnswers};
 use super::services::visible;
-use super::start::{self, SecretAnswers, idempotency_key, made_answer};
+use super::start::{self, idempotency_key, made_answer};
 use super::view::RunMode;
 use super::{App, Body, Path, Query};
 use crate::audit;
@@ -85,7 +85,7 @@ pub struct Promote {
     #[serde(default)]
     #[schema(required = false)]
     inputs: BTreeMap<String, Value>,
-    /// A Secret with answers to the secret questions of the other one's form. Default: the one that is live there.
+    /// Answers to the secret questions of the other one's form. Default: those that are live there.
     #[serde(default)]
     secret_inputs: Option<SecretAnswers>,
     /// Check: a preview, which changes nothing. Default: Apply.
@@ -157,12 +157,17 @@ pub async fn promote(
         found.ok_or_else(|| Problem::not_found("service"))
     };
     let (here, there) = (read(&name).await?, read(&to).await?);
-    let secret = secret_inputs.map(SecretAnswers::secret);
+    let trigger = start::trigger(&who, &idempotency_key(&headers)?);
+    let made = names::deployment(&to, &there.uid().unwrap_or_default(), &trigger);
+    let (secret, said) = match secret_inputs.map(SecretAnswers::given).transpose()? {
+        None => (None, None),
+        Some(Given::Named(name)) => (Some(name), None),
+        // Without a key it will be another run's; whatever it is called, it is not the one that is live there.
+        Some(Given::Said(values)) => (Some(names::secret_inputs(&made)), Some(values)),
+    };
     let wish = Wish { from: name, reason, mode, instead: Instead { inputs, secret } };
     // Something else may be live here by the time that a lost answer is asked for again.
     if headers.contains_key("idempotency-key") {
-        let trigger = start::trigger(&who, &idempotency_key(&headers)?);
-        let made = names::deployment(&to, &there.uid().unwrap_or_default(), &trigger);
         if let Some(made) = app.cluster.deployment(&namespace, &made).await? {
             let theirs = names::requester(made.annotations()) == Some(who.name.as_str());
             if !(theirs && wish.is(&made.spec)) {
@@ -184,7 +189,7 @@ pub async fn promote(
         let detail = first.message.clone();
         return Err(Problem::wrong(found.missing, detail));
     }
-    start::make(&app, &who, (&namespace, &to), &headers, wish.spec(&to, found)).await
+    start::make(&app, &who, (&namespace, &to), &headers, wish.spec(&to, found), said).await
 }
 
 async fn both_visible(
@@ -223,7 +228,7 @@ impl Wish {
             inputs: plan.inputs,
             mode: self.mode.into(),
             revision: plan.revision.map(|revision| revision.commit),
-            secret_inputs: plan.secret.map(|name| SecretInputs { secret_ref: NameRef { name } }),
+            secret_inputs: plan.secret.map(start::answers_in),
             ..DeploymentSpec::of(to)
         }
     }

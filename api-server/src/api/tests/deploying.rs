@@ -142,10 +142,49 @@ async fn secret_answers_are_named_and_never_said(pool: PgPool) {
     assert_eq!(status, 201, "{body}");
     let made = site.fake.world().deployments[body["deployment"]["name"].as_str().unwrap()].spec.clone();
     assert_eq!(made.secret_inputs.map(|inputs| inputs.secret_ref.name).as_deref(), Some("pins"));
-    for said in [json!({"inputs": {"pin": "1234"}}), json!({"secretInputs": {"pin": "1234"}})] {
+    for said in [
+        json!({"inputs": {"pin": "1234"}}),
+        json!({"secretInputs": {"pin": "1234"}}),
+        json!({"secretInputs": {"values": {"pim": "1234"}}}),
+        json!({"secretInputs": {"values": {"pin": "1234"}, "secretRef": {"name": "pins"}}}),
+        json!({"secretInputs": {"values": {}}}),
+        json!({"secretInputs": {}}),
+    ] {
+        let before = site.fake.world().deployments.len();
         let (status, body) = site.post("anna", path, None, &said).await;
         assert!((400..500).contains(&status) && !body.to_string().contains("1234"), "{status} {body}");
+        assert_eq!(site.fake.world().deployments.len(), before, "{said}");
     }
+}
+
+/// They become a Secret of the run; the same request again makes what is lacking; where none can be made, no run waits.
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn secret_answers_are_kept_by_their_run(pool: PgPool) {
+    let site = site(&pool).await;
+    let asks = json!([{"name": "pin", "type": "secret", "required": true}]);
+    site.service("team", "safe", 9, json!({"inputs": asks}), live()).await;
+    site.fake.grant("anna deploy services team safe");
+    let path = "/services/team/safe/deployments";
+    let said = json!({"secretInputs": {"values": {"pin": "hunter2"}}});
+    let (status, body) = site.post("anna", path, Some("one"), &said).await;
+    assert!(status == 201 && !body.to_string().contains("hunter2"), "{status} {body}");
+    let name = body["deployment"]["name"].as_str().unwrap().to_owned();
+    let kept = site.fake.world().secrets.remove(&name).expect("a Secret");
+    assert_eq!(kept.reveal().get("pin").map(String::as_str), Some("hunter2"));
+    let made = serde_json::to_string(&site.fake.world().deployments[&name]).unwrap();
+    assert!(made.contains(&format!("{name}-inputs")) && !made.contains("hunter2"), "{made}");
+    for _ in 0..2 {
+        let (status, again) = site.post("anna", path, Some("one"), &said).await;
+        assert_eq!((status, again["deployment"]["name"].as_str()), (200, Some(name.as_str())));
+        assert!(site.fake.world().secrets.contains_key(&name));
+    }
+
+    site.fake.world().no_secrets = true;
+    let (status, body) = site.post("anna", path, Some("two"), &said).await;
+    assert!(status == 422 && body.to_string().contains("quota"), "{status} {body}");
+    let world = site.fake.world();
+    let stopped: Vec<_> = world.deployments.values().filter(|run| run.spec.cancel.is_some()).collect();
+    assert_eq!(stopped.len(), 1);
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

@@ -8,7 +8,11 @@ use kube::{
 };
 use serde_json::json;
 use tests::{
-    Outcome, Result, Story, deployment, ensure, expect, holds, manifest::Manifest, repository::Repository,
+    Outcome, Result, Story,
+    browser::{self, Browser},
+    deployment, ensure, expect, holds, kubectl,
+    manifest::Manifest,
+    repository::Repository,
     same, service,
 };
 
@@ -67,6 +71,21 @@ async fn secret_inputs() -> Outcome {
         let runs = story.listed().await?;
         ensure!(runs.iter().any(|run| run.metadata.name.as_deref() == Some("run")), "the owner of the Secret is gone");
 
+        // At the page it is written into the form, and kept in a Secret of the run, which nobody reads there again.
+        let browser = Browser::at_the_page().await?;
+        let path = format!("/services/{}/blog", story.namespace);
+        browser::known(&browser, &path).await?;
+        let start = json!({"secretInputs": {"values": {"token": CANARY}}});
+        let made = browser.ask("POST", &format!("{path}/deployments"), Some(&start)).await?;
+        let name = made["deployment"]["name"].as_str().unwrap_or_default().to_owned();
+        expect::ended(&story.ends(&name).await?, Phase::Succeeded, "Succeeded")?;
+        holds("the log", &story.log_of(&name).await?, "the token is <********> with 18 characters")?;
+        let kept = story.api::<Secret>().get(&format!("{name}-inputs")).await?;
+        let owner = kept.metadata.owner_references.unwrap_or_default().pop().map(|owner| owner.name);
+        same("owner and type", (owner, kept.type_), (Some(name), Some("fastdeploy.dev/secret-inputs".into())))?;
+        ensure!(!made.to_string().contains(CANARY), "the API says the secret");
+        nothing_else(story).await?;
+
         let places = [
             serde_json::to_string(&story.deployments.ever())?,
             serde_json::to_string(&story.services.ever())?,
@@ -77,6 +96,29 @@ async fn secret_inputs() -> Outcome {
         Ok(())
     })
     .await
+}
+
+/// The api-server makes no other Secret, whoever made it ask.
+async fn nothing_else(story: &Story) -> Result<()> {
+    let posing = format!("--as=system:serviceaccount:{}:fastdeploy-api-server", tests::installation());
+    let words = ["create", "--namespace", &story.namespace, "--filename", "-", &posing];
+    for (name, kind, owned) in [
+        ("token", "kubernetes.io/service-account-token", false),
+        ("free-inputs", "fastdeploy.dev/secret-inputs", false),
+        ("another", "fastdeploy.dev/secret-inputs", true),
+        ("run-inputs", "Opaque", true),
+    ] {
+        let owner = json!([{"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment", "name": "run", "uid": "1"}]);
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind, "immutable": true,
+            "metadata": {"name": name, "ownerReferences": if owned { owner } else { json!([]) },
+                "annotations": {"kubernetes.io/service-account.name": "default"}},
+        });
+        let said = kubectl::ask(&words, &secret.to_string()).await?;
+        ensure!(!said.ok, "{name} was made");
+        holds(name, &said.err, "only for the secret answers of a run")?;
+    }
+    Ok(())
 }
 
 /// What is chosen has to be there.
