@@ -1,11 +1,15 @@
-//! Repositories, by the `git` program: what refs there are, which tree a commit has, and its files.
-//! The operator asks for the first two, a run's pod for the last. Credentials are files of a private
+//! Repositories, by the `git` program: what refs there are, which tree a commit has, the last commits of a ref, and files.
+//! The operator asks for all but the files, a run's pod for those. Credentials are files of a private
 //! folder that goes away; nothing of a repository is ever executed.
 
+mod history;
 mod program;
 mod refs;
 mod remote;
+#[cfg(test)]
+mod test_support;
 
+pub use history::{Committed, MOST};
 pub use refs::{Kind, Ref, Refs, Selector};
 pub use refs::{is_commit, parse_range};
 pub use remote::{Auth, Commit, Remote, is_ssh};

@@ -200,13 +200,7 @@ impl Remote {
         names_only: bool,
         within: Duration,
     ) -> Result<(), Error> {
-        if !is_commit(commit) {
-            return Err(Error::Invalid(format!("{commit} is not the whole id of a commit")));
-        }
-        fs::create_dir_all(folder).map_err(|error| own_fault(&error))?;
-        let format = if commit.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
-        self.text(program::git(desk, folder, within, &["init", "--quiet", format, "."])?)?;
-        self.text(program::git(desk, folder, within, &["remote", "add", "origin", &self.url])?)?;
+        self.begin(desk, folder, commit, within)?;
         let filter = if names_only { &["--filter=blob:none"][..] } else { &[] };
         let fetch = |what: &[&str]| {
             let mut arguments = vec!["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"];
@@ -218,9 +212,7 @@ impl Remote {
         if answer.success {
             return Ok(());
         }
-        // Some servers give a commit only to those who come by a ref that reaches it.
-        let unadvertised = ["not our ref", "unadvertised object", "Server does not allow request"];
-        if !unadvertised.iter().any(|word| answer.stderr.contains(word)) {
+        if !by_name_only(&answer) {
             return self.text(answer).map(drop);
         }
         let everything = ["origin", "+refs/heads/*:refs/heads-there/*", "+refs/tags/*:refs/tags-there/*"];
@@ -235,8 +227,25 @@ impl Remote {
         }
     }
 
+    /// An empty repository, from which this one can be asked for a commit.
+    pub(crate) fn begin(
+        &self,
+        desk: &Desk,
+        folder: &Path,
+        commit: &str,
+        within: Duration,
+    ) -> Result<(), Error> {
+        if !is_commit(commit) {
+            return Err(Error::Invalid(format!("{commit} is not the whole id of a commit")));
+        }
+        fs::create_dir_all(folder).map_err(|error| own_fault(&error))?;
+        let format = if commit.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
+        self.text(program::git(desk, folder, within, &["init", "--quiet", format, "."])?)?;
+        self.text(program::git(desk, folder, within, &["remote", "add", "origin", &self.url])?).map(drop)
+    }
+
     /// What it printed, or why not, in git's own words without ours and without any secret.
-    fn text(&self, answer: Answer) -> Result<String, Error> {
+    pub(crate) fn text(&self, answer: Answer) -> Result<String, Error> {
         if answer.success {
             return Ok(answer.stdout);
         }
@@ -247,7 +256,7 @@ impl Remote {
         Err(Error::Unavailable(said))
     }
 
-    fn desk(&self) -> Result<Desk, Error> {
+    pub(crate) fn desk(&self) -> Result<Desk, Error> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("git-").permissions(fs::Permissions::from_mode(0o700));
         let folder = builder.tempdir_in(&self.private).map_err(|error| own_fault(&error))?;
@@ -298,7 +307,13 @@ impl Remote {
     }
 }
 
-fn own_fault(error: &std::io::Error) -> Error {
+/// Whether it was refused because some servers give a commit only to those who come by a ref that reaches it.
+pub(crate) fn by_name_only(answer: &Answer) -> bool {
+    let unadvertised = ["not our ref", "unadvertised object", "Server does not allow request"];
+    unadvertised.iter().any(|word| answer.stderr.contains(word))
+}
+
+pub(crate) fn own_fault(error: &std::io::Error) -> Error {
     Error::Unavailable(format!("the files for git could not be made: {error}"))
 }
 
@@ -319,47 +334,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
-
-    const SOON: Duration = Duration::from_secs(20);
-
-    /// A real repository on disk; tests may use that protocol, the product may not.
-    struct Repository(tempfile::TempDir);
-
-    impl Repository {
-        fn new() -> Self {
-            let it = Self(tempfile::tempdir().expect("a folder"));
-            it.git(&["init", "--quiet", "--initial-branch=main"]);
-            it
-        }
-
-        fn git(&self, arguments: &[&str]) -> String {
-            let output = Command::new("git")
-                .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
-                .args(arguments)
-                .current_dir(self.0.path())
-                .output()
-                .expect("git is in the PATH");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-
-        fn commit(&self, file: &str, text: &str) -> String {
-            let path = self.0.path().join(file);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-            fs::write(path, text).expect("a file");
-            self.git(&["add", "."]);
-            self.git(&["commit", "--quiet", "--message", &format!("Change {file}")]);
-            self.git(&["rev-parse", "HEAD"])
-        }
-
-        fn remote(&self) -> Remote {
-            let url = format!("file://{}", self.0.path().display());
-            Remote { url, ca_bundle: None, proxy: None, auth: Auth::None, private: std::env::temp_dir() }
-        }
-    }
+    use crate::test_support::{Repository, SOON};
 
     #[test]
     fn a_tree_changes_only_with_what_is_below_its_path() {
