@@ -86,7 +86,7 @@ test('what the other one asks besides is asked, and a promotion that is not poss
   for (const [change, words] of [
     [{ may: false }, 'You may not deploy to production.'],
     [{ hindrance: { reason: 'OtherSource', field: 'source.git.url', detail: 'x' } }, 'do not come from the same source (source.git.url)'],
-    [{ missing: [{ field: 'secretInputs', message: 'x' }] }, 'A secret answer is missing there.'],
+    [{ missing: [{ field: 'inputs.newer', message: 'x' }] }, 'does not know how to ask for: inputs.newer'],
   ] as const) {
     vi.spyOn(promotion, 'look').mockResolvedValueOnce(plan(change as Partial<Promotion>))
     const not = mount(PromoteDialog, { props: { from: staging, to: production }, global, attachTo: document.body })

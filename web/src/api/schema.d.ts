@@ -1891,7 +1891,11 @@ export interface components {
         /** @description Where secret answers are. */
         SecretAnswers: {
             /** @description A Secret of the same namespace: its keys are names of inputs. */
-            secretRef: components["schemas"]["SecretName"];
+            secretRef?: components["schemas"]["SecretName"] | null;
+            /** @description The answers themselves, by the name of their input. */
+            values?: {
+                [key: string]: string;
+            } | null;
         };
         /** @description A Secret. */
         SecretName: {

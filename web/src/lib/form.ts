@@ -1,13 +1,13 @@
-import type { Input, Service } from '@/api/schema'
+import type { FieldError, Input, SecretAnswers, Service } from '@/api/schema'
 
 /** Answers by the name of their question. A date is a text, several choices are a list. */
 export type Answers = Record<string, unknown>
 
-/** What stands in the form when it opens: what was answered last, where it still fits, else the default. */
+/** What stands in the form when it opens: what was answered last, where it still fits, else the default. A secret is answered anew. */
 export function opening(inputs: readonly Input[], last: Answers = {}): Answers {
   const answers: Answers = {}
   for (const input of inputs) {
-    const kept = last[input.name]
+    const kept = input.type === 'secret' ? undefined : last[input.name]
     const fits = kept !== undefined && wrong(input, kept) === undefined
     answers[input.name] = fits ? kept : (input.default ?? empty(input))
   }
@@ -20,10 +20,31 @@ function empty(input: Input): unknown {
   return ''
 }
 
-/** What is sent: no answer is no key, so that the default counts. */
+/** What is sent: no answer is no key, so that the default counts. Secrets go another way. */
 export function sent(inputs: readonly Input[], answers: Answers): Answers {
-  const entries = inputs.map((input): [string, unknown] => [input.name, typed(input, answers[input.name])])
+  const entries = inputs.filter((input) => input.type !== 'secret').map((input): [string, unknown] => [input.name, typed(input, answers[input.name])])
   return Object.fromEntries(entries.filter(([, answer]) => answer !== undefined))
+}
+
+/** The secrets that are sent, if there are any. */
+export function secrets(inputs: readonly Input[], answers: Answers): { secretInputs?: SecretAnswers } {
+  const entries = inputs.flatMap(({ type, name }): [string, string][] => {
+    const answer = answers[name]
+    return type === 'secret' && typeof answer === 'string' && answer !== '' ? [[name, answer]] : []
+  })
+  return entries.length === 0 ? {} : { secretInputs: { values: Object.fromEntries(entries) } }
+}
+
+/** What was typed as a secret is gone. */
+export function forget(inputs: readonly Input[], answers: Answers): void {
+  for (const { type, name } of inputs) if (type === 'secret') answers[name] = ''
+}
+
+/** What the server has against an answer: the field of the form, if it is one, and the sentence without its path. */
+export function refused(inputs: readonly Input[], { field, message }: FieldError): { name: string; message: string } | undefined {
+  const name = field.replace(/^(?:inputs|secretInputs\.values)\./, '')
+  if (!inputs.some((input) => input.name === name)) return undefined
+  return { name, message: message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message }
 }
 
 function typed(input: Input, answer: unknown): unknown {
