@@ -34,6 +34,7 @@ async fn forces_it_away(story: &Story, node: &Node, pod: &Pod) -> Result<()> {
     let until = |service: &crds::Service| service.status.as_ref()?.active.as_ref()?.until;
     let service =
         story.service_until("blog", "a lock with an end", |service| until(service).is_some()).await?;
+    story.service_is("blog", "Unknown", "Unknown", "WaitingForLostRunner").await?;
     let gone =
         |now: &BTreeMap<String, Deployment>| now.values().all(|run| run.name_any() != "first").then_some(());
     story.deployments.find("no Deployment first", Duration::from_secs(30), gone).await?;

@@ -41,6 +41,16 @@ while True:
     threading.Thread(target=serve, args=listener.accept(), daemon=True).start()
 "#;
 
+/// Takes connections, and says nothing.
+const SILENT: &str = r#"
+import socket
+
+listener = socket.create_server(("0.0.0.0", 3128))
+kept = []
+while True:
+    kept.append(listener.accept())
+"#;
+
 #[tokio::test]
 async fn a_repository_behind_a_proxy() -> Outcome {
     Story::tell("git-proxy", async |story| {
@@ -54,6 +64,10 @@ async fn a_repository_behind_a_proxy() -> Outcome {
                 "spec": {"source": {"git": git}, "playbook": "deploy.yml", "inventory": {"local": true}},
             }))
         };
+        // As long as nobody has answered, nothing is wrong yet.
+        let silent = Python::start(story, "silent", 3128, SILENT).await?;
+        story.apply(&blog(&silent.url())).await?;
+        story.service_is("blog", "Unknown", "Unknown", "Progressing").await?;
         // There is no other way: where the proxy does not answer, nothing is found.
         story.apply(&blog("http://127.0.0.1:9")).await?;
         let service = story.service_is("blog", "False", "Unknown", "ProgressingWithRetry").await?;

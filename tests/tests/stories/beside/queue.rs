@@ -15,6 +15,7 @@ async fn one_after_the_other() -> Outcome {
         story.apply(&service("blog").on(&servers).tasks(&tasks)).await?;
         story.apply(&deployment("first", "blog")).await?;
         story.runs("first").await?;
+        story.service_is("blog", "Unknown", "Unknown", "DeploymentRunning").await?;
         for name in ["second", "third"] {
             story.apply(&deployment(name, "blog")).await?;
             let first = |run: &Deployment| {

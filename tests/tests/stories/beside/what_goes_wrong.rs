@@ -2,16 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use crds::Phase;
+use crds::{Phase, Reason};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, api::ListParams};
 use serde_json::json;
-use tests::{Outcome, Result, Story, deployment, ensure, expect, holds, manifest::Manifest, same, service};
+use tests::{
+    Outcome, Result, Story, bail, deployment, ensure, expect, holds, manifest::Manifest, same, service,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A run of this Service fails like this, with this in its message.
 async fn fails(story: &Story, service: &Manifest, reason: &str, word: &str) -> Result<()> {
+    fails_saying(story, service, reason, &[word]).await
+}
+
+/// The same with several words; what to do about it stands beside, as the list of reasons has it.
+async fn fails_saying(story: &Story, service: &Manifest, reason: &str, words: &[&str]) -> Result<()> {
     story.apply(service).await?;
     let began = Instant::now();
     story.apply(&deployment("run", "blog")).await?;
@@ -22,8 +29,11 @@ async fn fails(story: &Story, service: &Manifest, reason: &str, word: &str) -> R
         "expected {reason} within a minute, saw it after {:?}",
         began.elapsed()
     );
-    let failure = run.status.and_then(|status| status.failure);
-    holds("failure.message", &failure.map(|f| f.message).unwrap_or_default(), word)?;
+    let Some(failure) = run.status.and_then(|status| status.failure) else { bail!("expected a failure") };
+    for word in words {
+        holds("failure.message", &failure.message, word)?;
+    }
+    same("failure.hint", Some(failure.hint.as_str()), Reason::parse(reason).map(Reason::hint))?;
     // Nothing stays behind that would stand in the way of the next one.
     let unlocked =
         |service: &crds::Service| service.status.as_ref().is_some_and(|status| status.active.is_none());
@@ -149,6 +159,50 @@ async fn syntax_error() -> Outcome {
     Story::tell("syntax-error", async |story| {
         let blog = service("blog").playbook("- hosts: all\n  tasks:\n    - name: [unclosed\n");
         fails(story, &blog, "SyntaxError", "deploy.yml").await
+    })
+    .await
+}
+
+/// A server for collections that is not there: nobody listens, in the run's own pod.
+#[tokio::test]
+async fn requirements_failed() -> Outcome {
+    Story::tell("requirements-failed", async |story| {
+        let mut blog = service("blog").with("requirements: requirements.yml");
+        let nowhere = "collections: [{name: acme.none, source: 'http://127.0.0.1:9'}]\n";
+        blog.0["spec"]["source"]["inline"]["requirements.yml"] = nowhere.into();
+        let words = ["ansible-galaxy could not install the requirements", "http://127.0.0.1:9", "refused"];
+        fails_saying(story, &blog, "RequirementsFailed", &words).await?;
+        let log = story.log_of("run").await?;
+        same("a task in its log", log.contains("TASK ["), false)
+    })
+    .await
+}
+
+/// A program of one's own says nothing of steps: its exit code and its last words count.
+#[tokio::test]
+async fn script_failed() -> Outcome {
+    Story::tell("script-failed", async |story| {
+        let mut blog = service("blog").with("script: deploy.sh");
+        let spec = blog.0["spec"].as_object_mut().expect("a spec");
+        spec.remove("playbook");
+        spec["source"] =
+            json!({"inline": {"deploy.sh": "#!/bin/sh\necho begins\necho no room on the disk >&2\nexit 3\n"}});
+        fails_saying(story, &blog, "ScriptFailed", &["exit code 3", "no room on the disk"]).await
+    })
+    .await
+}
+
+/// Ansible gives up before the first task, for something that is no error of syntax.
+#[tokio::test]
+async fn ansible_failed() -> Outcome {
+    Story::tell("ansible-failed", async |story| {
+        let play =
+            "- hosts: all\n  gather_facts: false\n  strategy: patient\n  tasks: [{ansible.builtin.debug: {msg: hi}}]\n";
+        let words = ["Ansible ended with exit code 1", "Invalid play strategy specified: patient"];
+        fails_saying(story, &service("blog").playbook(play), "AnsibleFailed", &words).await?;
+        let run = story.ends("run").await?;
+        let Some(failure) = run.status.and_then(|status| status.failure) else { bail!("expected a failure") };
+        same("step and server", (failure.step, failure.host), (None, None))
     })
     .await
 }
