@@ -94,6 +94,35 @@ impl Repository {
         Ok(log.lines().filter(|line| line.contains(&asked)).count())
     }
 
+    /// Takes a branch back to a commit, as a push by force does.
+    pub async fn rewind(&self, branch: &str, commit: &str) -> Result<()> {
+        self.git(&["update-ref", &format!("refs/heads/{branch}"), commit]).await.map(drop)
+    }
+
+    /// Over SSH, it gives by their ids only commits that a ref points to: so it is with Git's first protocol, and
+    /// only HTTPS has the second one here. This commit is one that it does not give.
+    pub async fn refuses(&self, commit: &str) -> Result<()> {
+        for way in ["AnySHA1", "ReachableSHA1", "TipSHA1"] {
+            self.git(&["config", &format!("uploadpack.allow{way}InWant"), "false"]).await?;
+        }
+        let there = ["--namespace", NAMESPACE, "exec", "repository-0", "--"];
+        let accepted = kubectl::run(&[&there[..], &["/usr/sbin/sshd", "-T"]].concat()).await?;
+        ensure!(!accepted.contains("GIT_PROTOCOL"), "expected Git's first protocol over SSH, saw {accepted}");
+        let script =
+            "cd $(mktemp -d) && git init --quiet . && git -c protocol.version=0 fetch --depth=1 $0 $1";
+        let words = ["sh", "-c", script, &format!("/srv/git/{}.git", self.name), commit];
+        let said = kubectl::ask(&[&there[..], &words].concat(), "").await?;
+        let refused = !said.ok && said.err.contains("Server does not allow request for unadvertised object");
+        ensure!(refused, "expected the server to refuse {commit}, saw {}", said.err);
+        Ok(())
+    }
+
+    async fn git(&self, words: &[&str]) -> Result<String> {
+        let path = format!("/srv/git/{}.git", self.name);
+        let there = ["--namespace", NAMESPACE, "exec", "repository-0", "--", "git", "-C", &path];
+        kubectl::run(&[&there[..], words].concat()).await
+    }
+
     /// Takes it away, or gives it back.
     pub async fn there(&self, there: bool) -> Result<()> {
         let path = format!("/srv/git/{}", self.name);

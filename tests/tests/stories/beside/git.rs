@@ -174,6 +174,57 @@ async fn a_commit_over_ssh() -> Outcome {
     .await
 }
 
+/// Whoever names a commit comes by a ref that reaches it; one that none reaches any more is not there.
+#[tokio::test]
+async fn a_server_that_gives_no_commit_by_its_id() -> Outcome {
+    Story::tell("git-by-ref", async |story| {
+        let repository = Repository::private(story).await?;
+        let first = repository.commit("main", "deploy.yml", &playbook("first"), None).await?;
+        let old = repository.commit("main", "deploy.yml", &playbook("old"), None).await?;
+        story.apply(&repository::key(story).await?).await?;
+        story
+            .apply(&from(&repository.ssh(), &json!({"branch": "main", "secretRef": {"name": "git-key"}})))
+            .await?;
+        story.service_is("blog", "True", "False", "WaitingForPerson").await?;
+        story.apply(&deployment("run", "blog")).await?;
+        expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
+        let newer = repository.commit("main", "deploy.yml", &playbook("newer"), None).await?;
+        repository.refuses(&old).await?;
+        let source =
+            |service: &Service| service.status.clone().and_then(|status| status.source).unwrap_or_default();
+        story
+            .service_until("blog", "the newer commit", |service| {
+                source(service).commit.as_ref() == Some(&newer)
+            })
+            .await?;
+
+        for (name, spec) in
+            [("back", "repeat: {number: 1}".to_owned()), ("chosen", format!("revision: {old}"))]
+        {
+            story.apply(&deployment(name, "blog").with(&spec)).await?;
+            expect::ended(&story.ends(name).await?, Phase::Succeeded, "Succeeded")?;
+            holds("the log", &story.log_of(name).await?, "\"msg\": \"old\"")?;
+        }
+        story
+            .patch_service("blog", json!({"spec": {"source": {"git": {"branch": null, "commit": old}}}}))
+            .await?;
+        let named = format!("sha1:{old}");
+        story
+            .service_until("blog", "the commit that it names", |service| source(service).revision == named)
+            .await?;
+
+        // Somebody pushes by force: only the server's disk has it still.
+        repository.rewind("main", &first).await?;
+        check_now(story, "1").await?;
+        story.apply(&deployment("gone", "blog")).await?;
+        let run = story.ends("gone").await?;
+        expect::ended(&run, Phase::Failed, "SourceNotFound")?;
+        let said = run.status.and_then(|status| status.failure).map(|failure| failure.message);
+        holds("failure.message", &said.unwrap_or_default(), &format!("has no commit {old} any more"))
+    })
+    .await
+}
+
 /// What was found last stays usable, the Service says that it is not of now, and comes back by itself.
 #[tokio::test]
 async fn a_repository_that_is_away() -> Outcome {
