@@ -109,6 +109,15 @@ impl Browser {
         Ok((status, tag, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
+    /// A file, as it comes.
+    pub async fn download(&self, path: &str) -> Result<(u16, Vec<u8>)> {
+        let request = http::Request::get(format!("/api/v1{path}"))
+            .header("authorization", format!("Bearer {}", self.token));
+        let response = self.http.send(request.body(Vec::new().into())?).await?;
+        let status = response.status().as_u16();
+        Ok((status, http_body_util::BodyExt::collect(response.into_body()).await?.to_bytes().to_vec()))
+    }
+
     /// Follows a run from its first event on, whatever happens to the connection.
     pub fn follow(&self, run: &Deployment) -> Followed {
         Left { browser: self.clone(), uid: run.uid().unwrap_or_default(), seen: Arc::default() }.back()

@@ -8,6 +8,7 @@ mod deleted_namespace;
 mod deleted_service;
 mod drift;
 mod edits;
+mod evidence;
 mod expected;
 mod failing_playbook;
 mod git;
