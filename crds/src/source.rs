@@ -109,6 +109,20 @@ impl Git {
         hex::encode(&Sha256::digest(key)[..16])
     }
 
+    /// What is followed, by the name under which its commits are kept: that of a ref (`refs/heads/main`), or the id of the
+    /// commit that is named. Which ref the repository's own branch or a range means, the revision says that was found last
+    /// (`main@sha1:…`).
+    pub fn followed(&self, revision: &str) -> Option<String> {
+        let found = || revision.rsplit_once("@sha1:").map(|(name, _)| name);
+        match (&self.branch, &self.tag, &self.semver, &self.commit) {
+            (Some(branch), ..) => Some(format!("refs/heads/{branch}")),
+            (_, Some(tag), ..) => Some(format!("refs/tags/{tag}")),
+            (_, _, Some(_), _) => found().map(|name| format!("refs/tags/{name}")),
+            (.., Some(commit)) => Some(commit.clone()),
+            _ => found().map(|name| format!("refs/heads/{name}")),
+        }
+    }
+
     /// How often it is looked at.
     pub fn every(&self) -> Duration {
         crate::duration::parse(&self.interval).unwrap_or(Duration::from_mins(5))
@@ -132,3 +146,29 @@ impl Git {
 #[derive(schemars::JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FileContent(#[schemars(length(max = 262_144))] pub String);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_followed_is_called_by_the_ref_that_was_found() {
+        for (git, revision, followed) in [
+            (json!({}), "main@sha1:4f2a", Some("refs/heads/main")),
+            (json!({}), "", None),
+            (json!({"branch": "a@sha1:b"}), "", Some("refs/heads/a@sha1:b")),
+            (json!({"branch": "next"}), "main@sha1:4f2a", Some("refs/heads/next")),
+            (json!({"tag": "v1"}), "", Some("refs/tags/v1")),
+            (json!({"semver": "^1"}), "v1.2.0@sha1:4f2a", Some("refs/tags/v1.2.0")),
+            (json!({"semver": "^1"}), "sha1:4f2a", None),
+            (json!({"commit": "4f2a"}), "sha1:4f2a", Some("4f2a")),
+        ] {
+            let mut source = json!({"url": "https://git.example.com/blog.git"});
+            source.as_object_mut().unwrap().extend(git.as_object().unwrap().clone());
+            let git: Git = serde_json::from_value(source).unwrap();
+            assert_eq!(git.followed(revision).as_deref(), followed, "{git:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod answers;
 pub mod bundles;
 pub mod changes;
+pub mod commits;
 pub mod deliveries;
 pub mod durations;
 pub mod events;

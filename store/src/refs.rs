@@ -27,7 +27,7 @@ pub async fn of(pool: &PgPool, repository: &str) -> sqlx::Result<Vec<Ref>> {
     .await
 }
 
-/// Writes down all refs of a repository: kind (`branch`, `tag`), name, commit.
+/// Writes down all refs of a repository: kind (`branch`, `tag`), name, commit. With a ref that is gone go its commits.
 pub async fn replace<'a>(
     pool: &PgPool,
     repository: &str,
@@ -61,5 +61,21 @@ pub async fn replace<'a>(
     )
     .execute(&mut *tx)
     .await?;
+    sqlx::query!(
+        "delete from commits where repository = $1 and reference like 'refs/%' and not exists (
+             select from refs where refs.repository = $1
+                 and commits.reference = case refs.kind when 'tag' then 'refs/tags/' else 'refs/heads/' end || refs.name)",
+        repository
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+/// Only what is known of these repositories is kept: the others are read by nobody any more.
+pub async fn keep(pool: &PgPool, repositories: &[String]) -> sqlx::Result<()> {
+    let mut tx = transaction::begin(pool).await?;
+    sqlx::query!("delete from refs where repository <> all($1)", repositories).execute(&mut *tx).await?;
+    sqlx::query!("delete from commits where repository <> all($1)", repositories).execute(&mut *tx).await?;
     tx.commit().await
 }
