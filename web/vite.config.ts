@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import VueI18nPlugin from '@intlify/unplugin-vue-i18n/vite'
 import vue from '@vitejs/plugin-vue'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
+import { icu } from './icu.ts'
 
 /** Compressed once, here: the server sends the .gz as it is. */
 function gzip(): Plugin {
@@ -53,10 +53,11 @@ function budget(): Plugin {
 const api = process.env['FASTDEPLOY_URL'] ?? 'http://127.0.0.1:30090'
 
 export default defineConfig({
-  plugins: [vue(), VueI18nPlugin({ include: resolve(import.meta.dirname, 'src/locales/**/*.json') }), budget(), gzip()],
-  resolve: { alias: { '@': resolve(import.meta.dirname, 'src') } },
+  plugins: [vue(), icu(), budget(), gzip()],
+  // The sentences are read in the build: no compiler of vue-i18n's own.
+  resolve: { alias: { '@': resolve(import.meta.dirname, 'src'), 'vue-i18n': 'vue-i18n/dist/vue-i18n.runtime.mjs' } },
   // Vue's and vue-i18n's older ways of writing components: nothing here uses them.
-  define: { __VUE_OPTIONS_API__: 'false', __VUE_I18N_LEGACY_API__: 'false' },
+  define: { __VUE_OPTIONS_API__: 'false', __VUE_I18N_LEGACY_API__: 'false', __VUE_I18N_FULL_INSTALL__: 'true', __INTLIFY_DROP_MESSAGE_COMPILER__: 'true', __INTLIFY_PROD_DEVTOOLS__: 'false' },
   // A Content-Security-Policy without 'unsafe-inline' and data: in scripts and styles.
   build: { assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   server: { proxy: { '/api': { target: api, ws: true } } },

@@ -17,7 +17,14 @@ export function preferred(): Language {
   return navigator.languages.some((language) => language.startsWith('de')) && !navigator.language.startsWith('en') ? 'de' : 'en'
 }
 
-export const i18n = createI18n({ legacy: false, locale: preferred(), fallbackLocale: false, messages: {} })
+export const i18n = createI18n({
+  legacy: false,
+  locale: preferred(),
+  fallbackLocale: false,
+  messages: {},
+  // What has to be put together is a function already: what is still text is only text.
+  messageCompiler: (sentence) => () => sentence,
+})
 
 /** Changes the language, as soon as its sentences are there. */
 export async function use(language: Language): Promise<void> {

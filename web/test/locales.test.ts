@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { TYPE, type MessageFormatElement } from '@formatjs/icu-messageformat-parser'
 import { expect, test } from 'vitest'
+import { compile, parts, read as understood, type Tree } from '../icu'
 import { SAID } from '@/lib/activity'
+import { sayer } from '@/lib/icu'
 import { HOST, MARK, PHASE, SERVICE, STEP } from '@/lib/states'
-
-type Tree = { [key: string]: string | Tree }
 
 function flat(tree: Tree, path = ''): [string, string][] {
   return Object.entries(tree).flatMap(([key, value]): [string, string][] =>
@@ -25,12 +26,58 @@ function read(language: string): Map<string, string> {
 const english = read('en')
 const german = read('de')
 
-test('every sentence is there in both languages, with the same blanks', () => {
-  expect([...german.keys()].sort()).toEqual([...english.keys()].sort())
-  for (const [key, text] of english) {
-    const blanks = (sentence: string) => [...new Set(sentence.match(/\{\w+\}/g) ?? [])].sort()
-    expect(blanks(german.get(key) ?? ''), key).toEqual(blanks(text))
+/** What a sentence asks for, by name, and as what. */
+function blanks(elements: readonly MessageFormatElement[]): string[] {
+  const of = (element: MessageFormatElement): string[] => {
+    if (element.type === TYPE.literal || element.type === TYPE.pound || element.type === TYPE.tag) return []
+    const inner = element.type === TYPE.plural || element.type === TYPE.select ? Object.values(element.options).flatMap(({ value }) => blanks(value)) : []
+    return [`${element.value}: ${element.type === TYPE.plural || element.type === TYPE.select ? 'decides' : 'is said'}`, ...inner]
   }
+  return [...new Set(elements.flatMap(of))].sort()
+}
+
+/** The forms of each plural in a sentence, but those of one number. */
+function plurals(elements: readonly MessageFormatElement[]): string[][] {
+  return elements.flatMap((element): string[][] => {
+    if (element.type !== TYPE.plural && element.type !== TYPE.select) return []
+    const inner = Object.values(element.options).flatMap(({ value }) => plurals(value))
+    return element.type === TYPE.plural ? [Object.keys(element.options).filter((form) => !form.startsWith('=')).sort(), ...inner] : inner
+  })
+}
+
+test('every sentence is there in both languages, is ICU MessageFormat, and asks for the same', () => {
+  expect([...german.keys()].sort()).toEqual([...english.keys()].sort())
+  for (const [key, text] of english) expect(blanks(understood(german.get(key) ?? '')), key).toEqual(blanks(understood(text)))
+})
+
+test.each([['en', english], ['de', german]] as const)('every plural of %s has the forms that the language has, and no other', (language, sentences) => {
+  const forms = [...new Intl.PluralRules(language).resolvedOptions().pluralCategories].sort()
+  let found = 0
+  for (const [key, text] of sentences) {
+    expect(text, key).not.toMatch(/ \| |\{'/)
+    for (const plural of plurals(understood(text))) {
+      found++
+      expect(plural, key).toEqual(forms)
+    }
+  }
+  expect(found).toBeGreaterThan(30)
+})
+
+test('a sentence says what it is given, in the way of its language', () => {
+  const say = (language: string, sentence: string, given: Record<string, unknown>) =>
+    sayer(language)(...parts(sentence))({ named: (name) => given[name], interpolate: String, normalize: (all) => all.join('') })
+  const steps = '{n, plural, =0 {nothing} one {# step of {who}} other {# steps of {who}}}'
+  expect([0, 1, 2, 2_000].map((n) => say('en', steps, { n, who: 'anna' }))).toEqual(['nothing', '1 step of anna', '2 steps of anna', '2,000 steps of anna'])
+  expect(say('de', steps, { n: 2_000, who: 'anna' })).toBe('2.000 steps of anna')
+  expect(say('pl', '{n, plural, one {plik} few {pliki} many {plików} other {pliku}}', { n: 3 })).toBe('pliki')
+  expect(say('en', '{how, select, well {fine} other {not fine}}, #{number}', { how: 'well', number: 1_234 })).toBe('fine, #1234')
+  // Signs that mean something elsewhere are only signs, and braces are written in apostrophes.
+  expect(say('en', "it's <b> a@b | c $t(x) '{'{n}'}'", { n: 1 })).toBe("it's <b> a@b | c $t(x) {1}")
+})
+
+test('what is no sentence of this page breaks the build, and says where', () => {
+  for (const wrong of ['{n', '{n, plural, one {x}}', '{at, date, short}', '{n, selectordinal, other {#th}}']) expect(() => compile({ a: { b: wrong } }, 'en'), wrong).toThrow('en.a.b: ')
+  expect(compile({ a: 'only text', b: '{n} of {m}' }, 'en')).toMatch(/^export default \{"a":"only text","b":say\(\["n"\]," of ",\["m"\]\)\}$/m)
 })
 
 test('every state has a word', () => {
