@@ -1268,8 +1268,6 @@ export interface components {
         Form: {
             /** @description Branches of the Service's repository, as they were last seen; empty without one. */
             branches: components["schemas"]["GitRef"][];
-            /** @description Its newest commits, newest first. */
-            commits: components["schemas"]["GitCommit"][];
             /** @description The fields. */
             inputs: components["schemas"]["Input"][];
             /** @description What was filled in for what is on the servers: where most people begin. */
@@ -1303,20 +1301,6 @@ export interface components {
             line: number;
             /** @description Its first 2000 characters. */
             text: string;
-        };
-        /** @description A commit. */
-        GitCommit: {
-            /**
-             * Format: date-time
-             * @description When it was made.
-             */
-            at: string;
-            /** @description Who made it. */
-            author: string;
-            /** @description Its id. */
-            commit: string;
-            /** @description The first line of what was said about it. */
-            subject: string;
         };
         /** @description A branch or a tag. */
         GitRef: {
@@ -1904,11 +1888,13 @@ export interface components {
             /** @description On whose clock. */
             timeZone: string;
         };
-        /** @description Where secret answers are. */
+        /** @description Where secret answers are: one of both. */
         SecretAnswers: {
-            /** @description A Secret of the same namespace: its keys are names of inputs. */
             secretRef?: components["schemas"]["SecretName"] | null;
-            /** @description The answers themselves, by the name of their input. */
+            /**
+             * @description The answers themselves, by the names of their inputs. They are kept in a Secret that belongs to the run and goes
+             *     with it; nobody reads them here again.
+             */
             values?: {
                 [key: string]: string;
             } | null;
@@ -2469,7 +2455,6 @@ export type FieldError = components['schemas']['FieldError'];
 export type Form = components['schemas']['Form'];
 export type Found = components['schemas']['Found'];
 export type FoundLine = components['schemas']['FoundLine'];
-export type GitCommit = components['schemas']['GitCommit'];
 export type GitRef = components['schemas']['GitRef'];
 export type Handover = components['schemas']['Handover'];
 export type Health = components['schemas']['Health'];
