@@ -106,8 +106,16 @@ fn galaxy(file: &Path, root: &Path, environment: &BTreeMap<String, String>) -> R
     for line in &lines {
         eprintln!("{line}");
     }
-    let said = tail.error().unwrap_or_else(|| tail.last());
+    let said = warned(&lines).or_else(|| tail.error()).unwrap_or_else(|| tail.last());
     Err(failed(&format!("ansible-galaxy could not install the requirements: {}", reason(&said))))
+}
+
+/// Of a role that it cannot install, ansible-galaxy warns; what it calls an error then only names an option.
+fn warned(lines: &[String]) -> Option<String> {
+    let is_error = |line: &String| line.starts_with("[ERROR]") || line.starts_with("ERROR!");
+    let begin = lines.iter().position(|line| line.contains("was NOT installed successfully"))?;
+    let end = lines[begin..].iter().position(is_error).map_or(lines.len(), |after| begin + after);
+    Some(lines[begin..end].join("\n").replace("[WARNING]: ", ""))
 }
 
 /// Of git's and Galaxy's words, those that say why.
@@ -211,5 +219,22 @@ mod tests {
             reason("[ERROR]: - command git clone failed: fatal: could not read Username for 'https://x'");
         assert!(said.starts_with("- command git clone") && said.ends_with("credentials.galaxy)"), "{said}");
         assert_eq!(server("https://git.example.com:8443/a/b.git"), "https://git.example.com:8443");
+    }
+
+    #[test]
+    fn of_a_role_the_warning_says_why_not_the_error() {
+        let lines = |said: &str| said.lines().map(ToOwned::to_owned).collect::<Vec<_>>();
+        let role = "Starting galaxy role install process
+[WARNING]: - none was NOT installed successfully: - command /usr/bin/git clone -- https://127.0.0.1:9/none.git none failed in directory /tmp/x (rc=128) - Cloning into 'none'...
+fatal: unable to access 'https://127.0.0.1:9/none.git/': Failed to connect to 127.0.0.1 port 9 after 0 ms: Couldn't connect to server
+
+[ERROR]: - you can use --ignore-errors to skip failed roles and finish processing the list.
+";
+        let said = reason(&warned(&lines(role)).unwrap_or_default());
+        assert!(
+            said.starts_with("- none was NOT installed") && said.ends_with("connect to server"),
+            "{said}"
+        );
+        assert_eq!(warned(&lines("[ERROR]: Unknown error when attempting to call Galaxy")), None);
     }
 }
