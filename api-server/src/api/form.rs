@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use crds::argument_specs::{self, Proposed};
 use crds::service::Input;
+use jiff::Timestamp;
 use protocol::event::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,23 @@ pub struct Form {
     pub branches: Vec<GitRef>,
     /// Its tags.
     pub tags: Vec<GitRef>,
+    /// The last commits of what the Service follows, newest first, at most 50: the states that a branch itself had, so
+    /// what lies within a branch that was merged is not among them. Empty without a repository, or as long as they could not
+    /// be read. Where the Service follows a branch, each of them may be the `revision` of a run.
+    pub commits: Vec<GitCommit>,
+}
+
+/// A commit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GitCommit {
+    /// Its whole id.
+    pub commit: String,
+    /// The first line of its message, at most 200 characters; may be empty.
+    pub subject: String,
+    /// Who wrote it, as they call themselves; may be empty.
+    pub author: String,
+    /// When it was committed, by the clock of whoever did.
+    pub at: Timestamp,
 }
 
 /// A branch or a tag.
@@ -109,16 +127,23 @@ pub async fn form(
     let (row, _) = service(&app, &namespace, &name).await?;
     let object: crds::Service =
         serde_json::from_value(row.object).map_err(|_| Problem::not_found("service"))?;
-    let (mut branches, mut tags) = (Vec::new(), Vec::new());
+    let (mut branches, mut tags, mut commits) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(git) = &object.spec.source.git {
-        for found in store::refs::of(app.pool()?, &git.repository(&namespace)).await? {
+        let repository = git.repository(&namespace);
+        for found in store::refs::of(app.pool()?, &repository).await? {
             let list = if found.kind == "tag" { &mut tags } else { &mut branches };
             list.push(GitRef { name: found.name, commit: found.commit });
+        }
+        let source = object.status.as_ref().and_then(|status| status.source.as_ref());
+        let revision = source.map(|source| source.revision.as_str()).unwrap_or_default();
+        if let Some(followed) = git.followed(revision) {
+            let known = store::commits::of(app.pool()?, &repository, &followed).await?;
+            commits.extend(known.into_iter().map(GitCommit::from));
         }
     }
     let live = object.status.and_then(|status| status.live).map(|live| live.inputs).unwrap_or_default();
     let inputs = object.spec.inputs.into_iter().map(view::input).collect();
-    Ok(Json(Form { inputs, live, branches, tags }))
+    Ok(Json(Form { inputs, live, branches, tags, commits }))
 }
 
 /// What a run would do, as far as the last one tells.
@@ -189,6 +214,13 @@ pub async fn durations(
     let runs = snapshot.durations(&namespace, &name, limit).await?;
     let runs: Vec<Tick> = runs.into_iter().rev().filter_map(view::tick).collect();
     Ok(Json(Durations { usual_seconds: view::usual(&runs), runs }))
+}
+
+impl From<store::commits::Commit> for GitCommit {
+    fn from(commit: store::commits::Commit) -> Self {
+        let store::commits::Commit { commit, subject, author, at } = commit;
+        Self { commit, subject, author, at }
+    }
 }
 
 async fn service(app: &App, namespace: &str, name: &str) -> Result<(ServiceRow, Snapshot), Problem> {

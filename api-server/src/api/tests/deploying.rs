@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{ended, form, live, report};
 use crate::api::fake::Site;
+use crate::claim::fake::NOW;
 
 /// A site in which anna may read all of the team's.
 async fn site(pool: &PgPool) -> Site {
@@ -354,12 +355,31 @@ async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
         "inputs": form()["inputs"]});
     site.service("team", "blog", 2, git, live()).await;
     let of = site.fake.world().services["blog"].spec.source.git.clone().unwrap().repository("team");
-    let refs = [("branch", "main", "c1"), ("tag", "v1.0", "c2")];
+    let refs = [("branch", "main", "c1"), ("branch", "next", "c2"), ("tag", "v1.0", "c2")];
     store::refs::replace(&pool, &of, refs.into_iter()).await.unwrap();
+    for (reference, subjects) in
+        [("refs/heads/main", vec!["Newer", ""]), ("refs/heads/next", vec!["Not followed"])]
+    {
+        let commit = |subject: &str| store::commits::Commit {
+            commit: format!("id of {subject}"),
+            subject: subject.into(),
+            author: "Ann".into(),
+            at: NOW,
+        };
+        let commits: Vec<_> = subjects.into_iter().map(commit).collect();
+        store::commits::replace(&pool, &of, reference, &commits).await.unwrap();
+    }
     let (status, body) = site.get("anna", "/services/team/blog/form").await;
     assert_eq!(status, 200, "{body}");
     assert_eq!((&body["branches"][0]["name"], &body["tags"][0]["commit"]), (&json!("main"), &json!("c2")));
     assert_eq!(body["inputs"][0]["name"], "version");
+    let first = json!({"commit": "id of Newer", "subject": "Newer", "author": "Ann", "at": NOW});
+    assert_eq!((&body["commits"][0], &body["commits"][1]["subject"]), (&first, &json!("")));
+    assert_eq!(body["commits"].as_array().unwrap().len(), 2, "{body}");
+    let inline = json!({"source": {"inline": {"deploy.yml": "[]"}}, "inputs": form()["inputs"]});
+    site.service("team", "tiny", 3, inline, live()).await;
+    let (_, none) = site.get("anna", "/services/team/tiny/form").await;
+    assert_eq!((&none["commits"], &none["branches"]), (&json!([]), &json!([])));
 
     let (_, none) = site.get("anna", "/services/team/blog/plan").await;
     assert_eq!(none, json!({"steps": [], "declared": [], "notes": []}));
