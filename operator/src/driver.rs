@@ -245,6 +245,9 @@ impl Context {
 /// Both controllers, until the process ends.
 pub async fn drive(context: Arc<Context>) {
     let client = context.eyes.client.clone();
+    let sources = context.eyes.sources.clone();
+    // Of Services that went while nobody led.
+    tokio::spawn(async move { sources.forget().await });
     let services = {
         let (context, index) = (context.clone(), context.clone());
         // Its own status is no news to a controller: only what others write wakes it.

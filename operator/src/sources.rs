@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crds::{Reason, Service, names, promotion, service::SourceStatus, source::Git};
+use crds::{Reason, Service, names, service::SourceStatus, source::Git};
 use frozen::{Commit, Fault, Repository};
 use futures::FutureExt;
 use git::{Auth, Refs, Remote, Selector};
@@ -18,9 +18,16 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use store::PgPool;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, RwLock, Semaphore, mpsc};
 
+use self::{
+    choice::{Choice, Promoted, promoted},
+    histories::{Histories, Tip},
+};
 use crate::deployment::answers::Known;
+
+mod choice;
+mod histories;
 
 /// How long a repository may take to answer.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -37,6 +44,10 @@ pub struct Sources {
     known: Arc<Mutex<HashMap<String, Entry>>>,
     wake: mpsc::UnboundedSender<ObjectRef<Service>>,
     at_once: Arc<Semaphore>,
+    /// The turn of what no run waits for.
+    aside: Arc<Semaphore>,
+    /// Whoever writes to PostgreSQL shares it, whoever forgets there has it alone: what goes is not of one who has just come.
+    writing: Arc<RwLock<()>>,
     /// Where credentials lie while git works.
     private: PathBuf,
     /// All Services.
@@ -59,6 +70,7 @@ struct Entry {
     /// The token that was last asked with, and the check that answers it.
     asked: BTreeMap<Reader, (String, u64)>,
     commits: HashMap<Lookup, Looked>,
+    histories: Histories,
     now: Arc<Notify>,
 }
 
@@ -74,15 +86,6 @@ enum Looked {
     Looking,
     Found(git::Commit),
     Not(Fault),
-}
-
-/// Whether a commit is live at another Service from which it may be taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Promoted {
-    Yes,
-    /// It is live at one that does not follow the same; the sentence says what to make equal.
-    Unlike(String),
-    No,
 }
 
 /// What a pass learns.
@@ -102,8 +105,9 @@ impl Sources {
         wake: mpsc::UnboundedSender<ObjectRef<Service>>,
         services: Store<Service>,
     ) -> Self {
-        let at_once = Arc::new(Semaphore::new(AT_ONCE));
-        Self { client, pool, known: Arc::default(), wake, at_once, private, services }
+        let (at_once, aside) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(1)));
+        let (known, writing) = (Arc::default(), Arc::default());
+        Self { client, pool, known, wake, at_once, aside, writing, private, services }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -134,13 +138,18 @@ impl Sources {
         if let Some(lookup) = missing {
             entry.commits.insert(lookup.clone(), Looked::Looking);
             tokio::spawn(self.clone().look_up(key, lookup));
+        } else if let Some(tip) = entry.settled(git, &repository)
+            && entry.histories.is_new(&tip)
+        {
+            tokio::spawn(self.clone().learn(key, tip, false));
         }
         Seen { repository, answered }
     }
 
     /// A revision that somebody chose, instead of the one that is wanted: one of the refs that the Service
-    /// permits, by its name or its commit, a commit of `lived`, which were live, or one that is live at a Service that
-    /// follows the same. `patient`: what is not known may have come a moment ago.
+    /// permits, by its name or its commit, one of the last commits of the branch that it follows, a commit of `lived`, which
+    /// were live, or one that is live at a Service that follows the same. `patient`: what is not known may have come a moment
+    /// ago.
     pub fn choose(&self, service: &Service, revision: &str, lived: &[String], patient: bool) -> Repository {
         let invalid = |message: String| {
             Repository::Lost(
@@ -160,29 +169,15 @@ impl Sources {
         let others = self.promoted(service, git, revision);
         let mut known = self.lock();
         let Some(entry) = known.get_mut(&key) else { return Repository::Looking };
-        let Some(refs) = entry.refs.clone() else { return Repository::Looking };
-        let permitted = refs.permitted(&selector(git)).unwrap_or_default();
-        let found = permitted.iter().rfind(|r| r.name == revision || r.commit == revision);
-        let (name, commit, reference) = match found {
-            Some(found) => {
-                let folder = if found.kind == git::Kind::Tag { "tags" } else { "heads" };
-                (found.name.clone(), found.commit.clone(), format!("refs/{folder}/{}", found.name))
+        let patient = patient || !self.all_known();
+        let (name, commit, reference) = match entry.choice(git, revision, lived, others, patient) {
+            Choice::Taken { name, commit, reference } => (name, commit, reference),
+            Choice::Looking => return Repository::Looking,
+            Choice::Learn(tip) => {
+                tokio::spawn(self.clone().learn(key, tip, true));
+                return Repository::Looking;
             }
-            None if lived.iter().any(|commit| commit == revision) || others == Promoted::Yes => {
-                (String::new(), revision.to_owned(), String::new())
-            }
-            None if git::is_commit(revision) && (patient || !self.all_known()) => return Repository::Looking,
-            None => {
-                if let Promoted::Unlike(message) = others {
-                    return invalid(message);
-                }
-                let names: Vec<_> = permitted.iter().rev().take(5).map(|r| r.name.as_str()).collect();
-                return invalid(format!(
-                    "{revision} is not one that this Service permits; it permits {}, commits that were live, and what is \
-                     live at a Service of this namespace that follows the same",
-                    names.join(", ")
-                ));
-            }
+            Choice::Not(message) => return invalid(message),
         };
         let (repository, missing) = entry.commit(git, &name, &commit, &reference, None);
         if let Some(lookup) = missing {
@@ -241,35 +236,67 @@ impl Sources {
                 entry.asked.retain(|reader, _| entry.readers.contains_key(reader));
                 if entry.readers.is_empty() {
                     known.remove(&key);
-                    return;
+                    break;
                 }
                 entry.begun += 1;
                 entry.now.clone()
             };
-            self.check(&key).await;
+            let changed = self.check(&key).await;
             let pause = {
                 let mut known = self.lock();
                 let Some(entry) = known.get_mut(&key) else { return };
                 entry.ended = entry.begun;
                 entry.pause()
             };
+            // Those who wait were told before: nobody waits for PostgreSQL.
+            if let Some(refs) = changed
+                && tokio::time::timeout(PATIENCE, self.write_down(&key, &refs)).await.is_err()
+            {
+                tracing::debug!("PostgreSQL did not take the refs in time");
+            }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = now.notified() => {}
             }
         }
+        self.forget().await;
     }
 
-    async fn check(&self, key: &str) {
-        let Some((git, namespace)) = self.lock().get(key).map(|e| (e.git.clone(), e.namespace.clone()))
-        else {
+    /// Without PostgreSQL only the pickers know less; the next change tries again.
+    async fn write_down(&self, key: &str, refs: &Refs) {
+        let Some(pool) = &self.pool else { return };
+        let rows = refs.list.iter().map(|r| (r.kind.as_str(), r.name.as_str(), r.commit.as_str()));
+        let _shared = self.writing.read().await;
+        if let Err(error) = store::refs::replace(pool, key, rows).await {
+            tracing::debug!(%error, "refs could not be written");
+        }
+    }
+
+    /// What PostgreSQL has of repositories that nobody reads any more goes, once all Services are known.
+    pub async fn forget(&self) {
+        let Some(pool) = &self.pool else { return };
+        if self.services.wait_until_ready().await.is_err() {
             return;
-        };
+        }
+        let _alone = self.writing.write().await;
+        let mut read: Vec<String> = self.lock().keys().cloned().collect();
+        read.extend(self.services.state().iter().filter_map(|service| {
+            let git = service.spec.source.git.as_ref()?;
+            Some(git.repository(&service.namespace().unwrap_or_default()))
+        }));
+        if let Err(error) = store::refs::keep(pool, &read).await {
+            tracing::debug!(%error, "what nobody reads any more could not be forgotten");
+        }
+    }
+
+    /// Answers the refs, if something changed.
+    async fn check(&self, key: &str) -> Option<Arc<Refs>> {
+        let (git, namespace) = self.lock().get(key).map(|e| (e.git.clone(), e.namespace.clone()))?;
         // A commit that is named needs no refs; whether it is there is found out with its trees.
-        let result = self.with_remote(&git, &namespace, |remote| remote.refs(PATIENCE)).await;
+        let result = self.with_remote(&self.at_once, &git, &namespace, |remote| remote.refs(PATIENCE)).await;
         let (readers, changed, refs) = {
             let mut known = self.lock();
-            let Some(entry) = known.get_mut(key) else { return };
+            let entry = known.get_mut(key)?;
             let before = (entry.refs.as_ref().map(|refs| refs.fingerprint()), entry.fault.clone());
             match result {
                 Ok(refs) => {
@@ -277,6 +304,7 @@ impl Sources {
                     if before.0.as_ref() != Some(&refs.fingerprint()) {
                         entry.commits.clear();
                     }
+                    entry.histories.checked(&refs, entry.begun);
                     entry.refs = Some(refs);
                     entry.fault = None;
                     entry.failures = 0;
@@ -293,16 +321,10 @@ impl Sources {
             let readers: Vec<_> = entry.readers.keys().cloned().collect();
             (readers, changed || asked, entry.refs.clone().filter(|_| changed))
         };
-        if let (Some(pool), Some(refs)) = (&self.pool, refs) {
-            let rows = refs.list.iter().map(|r| (r.kind.as_str(), r.name.as_str(), r.commit.as_str()));
-            // Without PostgreSQL only the pickers know less; the next change tries again.
-            if let Err(error) = store::refs::replace(pool, key, rows).await {
-                tracing::debug!(%error, "refs could not be written");
-            }
-        }
         if changed {
             self.tell(readers);
         }
+        refs
     }
 
     async fn look_up(self, key: String, lookup: Lookup) {
@@ -312,7 +334,7 @@ impl Sources {
         };
         let wanted = lookup.clone();
         let result = self
-            .with_remote(&git, &namespace, move |remote| {
+            .with_remote(&self.at_once, &git, &namespace, move |remote| {
                 let paths: Vec<&str> = wanted.paths.iter().map(String::as_str).collect();
                 remote.look_up(&wanted.commit, &wanted.reference, &paths, PATIENCE)
             })
@@ -338,6 +360,7 @@ impl Sources {
 
     async fn with_remote<T: Send + 'static>(
         &self,
+        turn: &Semaphore,
         git: &Git,
         namespace: &str,
         ask: impl FnOnce(&Remote) -> Result<T, git::Error> + Send + 'static,
@@ -352,7 +375,7 @@ impl Sources {
         };
         let unavailable = |message: String| Fault { reason: Reason::SourceUnavailable, message };
         let url = git.url.clone();
-        let _permit = self.at_once.acquire().await.map_err(|error| unavailable(error.to_string()))?;
+        let _permit = turn.acquire().await.map_err(|error| unavailable(error.to_string()))?;
         let answer = tokio::task::spawn_blocking(move || ask(&remote)).await;
         let answer = answer.map_err(|_| unavailable("git was cut off".into()))?;
         answer.map_err(|error| match error {
@@ -392,6 +415,7 @@ impl Entry {
             begun: 0,
             asked: BTreeMap::new(),
             commits: HashMap::new(),
+            histories: Histories::default(),
             now: Arc::default(),
         }
     }
@@ -439,6 +463,13 @@ impl Entry {
             Selector::Tag(_) | Selector::Semver(_) => format!("refs/tags/{name}"),
         };
         self.commit(git, &name, &commit, &reference, earlier)
+    }
+
+    /// Where what is followed is now, once nothing is left to be looked up for it.
+    fn settled(&self, git: &Git, repository: &Repository) -> Option<Tip> {
+        let Repository::Found(found) = repository else { return None };
+        let tip = Tip::of(self.refs.as_deref()?, git)?;
+        (found.id == tip.commit()).then_some(tip)
     }
 
     /// What a commit has, and what has to be looked up for it.
@@ -517,23 +548,6 @@ fn earlier(service: &Service, git: &Git) -> Option<Commit> {
     })
 }
 
-/// Whether a commit is live at one of the others, and may be taken from there. Pure.
-fn promoted<'a>(to: (&str, &Git), commit: &str, others: impl Iterator<Item = &'a Service>) -> Promoted {
-    let mut found = Promoted::No;
-    for other in others {
-        let live = other.status.as_ref().and_then(|status| status.live.as_ref());
-        let (Some(live), Some(git)) = (live, &other.spec.source.git) else { continue };
-        if promotion::commit(&live.revision) != Some(commit) {
-            continue;
-        }
-        match promotion::taken((&other.name_any(), git, &live.revision), to) {
-            Ok(_) => return Promoted::Yes,
-            Err(unlike) => found = Promoted::Unlike(unlike.message),
-        }
-    }
-    found
-}
-
 /// Which commit a Service wants.
 pub fn selector(git: &Git) -> Selector {
     match (&git.branch, &git.tag, &git.semver, &git.commit) {
@@ -542,39 +556,5 @@ pub fn selector(git: &Git) -> Selector {
         (_, _, Some(range), _) => Selector::Semver(range.clone()),
         (.., Some(commit)) => Selector::Commit(commit.clone()),
         _ => Selector::Default,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const COMMIT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-
-    fn service(name: &str, git: &Value, revision: &str) -> Service {
-        serde_json::from_value(json!({"apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service",
-            "metadata": {"name": name, "namespace": "team"},
-            "spec": {"source": {"git": git}, "playbook": "deploy.yml", "inventory": {"local": true}},
-            "status": {"live": {"deployment": {"name": "d", "uid": "u"}, "number": 1, "digest": "d",
-                "revision": revision, "since": "2026-11-23T12:00:00Z"}}}))
-        .expect("a Service")
-    }
-
-    #[test]
-    fn what_is_live_where_the_same_is_followed_may_be_taken() {
-        let git = |branch: &str| json!({"url": "https://git.example.com/blog.git", "branch": branch});
-        let target = service("production", &git("main"), "main@sha1:0");
-        let ours = target.spec.source.git.clone().expect("a repository");
-        let (older, newer) = (format!("main@sha1:{COMMIT}"), format!("main@sha1:{}", "b".repeat(40)));
-        let take = |others: &[Service]| promoted(("production", &ours), COMMIT, others.iter());
-        let (staging, ahead) =
-            (service("staging", &git("main"), &older), service("ahead", &git("main"), &newer));
-        let other = service("topic", &git("topic"), &format!("topic@sha1:{COMMIT}"));
-        assert_eq!(take(&[ahead.clone(), other.clone(), staging]), Promoted::Yes);
-        assert_eq!(take(&[ahead]), Promoted::No);
-        let Promoted::Unlike(said) = take(&[other]) else { panic!("it follows another branch") };
-        assert!(said.starts_with("source.git.branch: topic has `topic`, production has `main`"), "{said}");
     }
 }

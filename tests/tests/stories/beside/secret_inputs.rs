@@ -12,6 +12,7 @@ use tests::{
     browser::{self, Browser},
     deployment, ensure, expect, holds, kubectl,
     manifest::Manifest,
+    reports,
     repository::Repository,
     same, service,
 };
@@ -127,7 +128,9 @@ async fn inputs_that_are_refs() -> Outcome {
     Story::tell("inputs-git", async |story| {
         let repository = Repository::public(story).await?;
         let text = "- hosts: all\n  gather_facts: false\n  tasks: [{name: Say, ansible.builtin.debug: {msg: 'for {{ version }}'}}]\n";
-        repository.commit("main", "deploy.yml", text, Some("v1.0.0")).await?;
+        let first = repository.commit("main", "deploy.yml", text, Some("v1.0.0")).await?;
+        repository.commit("main", "README.md", "newer", None).await?;
+        let elsewhere = repository.commit("side", "README.md", "elsewhere", None).await?;
         let blog = Manifest(json!({
             "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "blog"},
             "spec": {"source": {"git": {"url": repository.https(), "caBundle": repository.ca(), "branch": "main"}},
@@ -139,17 +142,34 @@ async fn inputs_that_are_refs() -> Outcome {
         story.service_is("blog", "True", "False", "WaitingForPerson").await?;
         for (name, inputs, word) in [
             ("no-tag", "{version: v9}", "the repository has no tag v9; it has v1.0.0"),
-            ("no-branch", "{version: v1.0.0, line: v1.0.0}", "the repository has no branch v1.0.0; it has main"),
+            ("no-branch", "{version: v1.0.0, line: v1.0.0}", "the repository has no branch v1.0.0; it has side, main"),
             ("no-commit", "{version: v1.0.0, commit: main}", "is not the id of a commit"),
+            ("no-state", &format!("{{version: v1.0.0}}, revision: {elsewhere}"), "the last 50 commits of a branch that it follows"),
         ] {
-            story.apply(&deployment(name, "blog").with(&format!("inputs: {inputs}"))).await?;
+            story.apply(&deployment(name, "blog").with(&format!("{{inputs: {inputs}}}"))).await?;
             let run = story.ends(name).await?;
             expect::ended(&run, Phase::Failed, "InvalidInput")?;
             holds("failure", &run.status.and_then(|s| s.failure).map(|f| f.message).unwrap_or_default(), word)?;
         }
         story.apply(&deployment("run", "blog").with("inputs: {version: v1.0.0, line: main, commit: 4f2a9c1}")).await?;
         expect::ended(&story.ends("run").await?, Phase::Succeeded, "Succeeded")?;
-        holds("the log", &story.log_of("run").await?, "for v1.0.0")
+        holds("the log", &story.log_of("run").await?, "for v1.0.0")?;
+        an_earlier_commit(story, &first).await
     })
     .await
+}
+
+/// It may be run though it was never live, and is there to choose from.
+async fn an_earlier_commit(story: &Story, first: &str) -> Result<()> {
+    let spec = format!("{{inputs: {{version: v1.0.0}}, revision: {first}}}");
+    story.apply(&deployment("earlier", "blog").with(&spec)).await?;
+    let run = story.ends("earlier").await?;
+    expect::ended(&run, Phase::Succeeded, "Succeeded")?;
+    same("revision", run.status.and_then(|status| status.revision), Some(format!("main@sha1:{first}")))?;
+    let git = story.api::<Service>().get("blog").await?.spec.source.git;
+    let key = git.map(|git| git.repository(&story.namespace)).unwrap_or_default();
+    let commits = store::commits::of(&reports::database().await?, &key, "refs/heads/main").await?;
+    let told = commits.iter().map(|c| (c.subject.as_str(), c.author.as_str(), c.commit == first));
+    let expected = vec![("Change README.md", "test", false), ("Change deploy.yml", "test", true)];
+    same("commits", told.collect::<Vec<_>>(), expected)
 }
