@@ -62,6 +62,23 @@ export function parts(steps: readonly Step[], from: Pace, now: number, over: boo
   })
 }
 
+/** The same in so many parts that they can be seen: steps that stand side by side are one. */
+export function few(bar: readonly Part[], most: number): Part[] {
+  const size = Math.ceil(bar.length / most)
+  if (size <= 1) return [...bar]
+  return Array.from({ length: Math.ceil(bar.length / size) }, (_, n) => merged(bar.slice(n * size, (n + 1) * size)))
+}
+
+function merged(bar: readonly Part[]): Part {
+  const [first] = bar
+  if (first === undefined) throw new Error('a part of a bar is at least one step')
+  const width = bar.reduce((sum, part) => sum + part.width, 0)
+  const done = bar.reduce((sum, part) => sum + part.width * part.done, 0) / width
+  const has = (state: Part['state']) => bar.some((part) => part.state === state)
+  const state = has('bad') ? 'bad' : has('off') ? 'off' : bar.every((part) => part.state === first.state) ? first.state : 'now'
+  return { ...first, state, width, done }
+}
+
 /** Whole percent of a bar; 100 only when all of it is done. */
 export function percent(bar: readonly Part[]): number {
   const whole = bar.reduce((sum, part) => sum + part.width, 0)

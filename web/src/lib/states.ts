@@ -1,4 +1,4 @@
-import type { HostOutcome, RunPhase, ServiceState, StepOutcome } from '@/api/schema'
+import type { HostOutcome, RunPhase, ServiceState, Step, StepOutcome } from '@/api/schema'
 
 /** What a colour says: nothing to do, in motion, waits for a person, did not work, at rest. */
 export type Tone = 'good' | 'busy' | 'wait' | 'bad' | 'rest'
@@ -88,4 +88,12 @@ export const TICK: Record<RunPhase, 'up' | 'down' | 'dot' | 'running'> = {
 /** Whether a run has ended. */
 export function ended(phase: RunPhase): boolean {
   return TICK[phase] !== 'running'
+}
+
+/** How a step fares on a server. */
+export function markOf(step: Step, name: string, over: boolean): Mark {
+  const host = step.hosts.find((one) => one.host === name)
+  if (host) return host.changed && HOST[host.state] === 'same' ? 'changed' : HOST[host.state]
+  if (step.state === 'Running') return over ? 'elsewhere' : 'working'
+  return step.state === 'Pending' && !over ? 'waiting' : 'elsewhere'
 }
