@@ -1,8 +1,9 @@
-import { accessible, expect, fits, signIn, test } from './page'
+import { accessible, accessibleInBoth, expect, fits, signIn, test } from './page'
 import { PAGES } from './pages'
 import { Sample } from './service'
 
 test('axe finds nothing on any page, and on 320 pixels nothing stands beyond the edge', async ({ page }) => {
+  await page.emulateMedia({ reducedMotion: 'reduce' })
   await page.goto('/')
   await page.getByRole('button', { name: 'Sign in' }).waitFor()
   await looks('sign-in')
@@ -14,10 +15,7 @@ test('axe finds nothing on any page, and on 320 pixels nothing stands beyond the
   }
 
   async function looks(name: string): Promise<void> {
-    for (const colorScheme of ['dark', 'light'] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      await accessible(page, `${name}, ${colorScheme}`)
-    }
+    await accessibleInBoth(page, name)
     await page.setViewportSize({ width: 320, height: 640 })
     await fits(page)
     await accessible(page, `${name}, 320 pixels`)
@@ -34,8 +32,7 @@ test('a form with every kind of question and a run that is on are as easy to use
   )
   try {
     await page.emulateMedia({ reducedMotion: 'reduce' })
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample`)
+    await signIn(page, `/services/${sample.namespace}/sample`)
     await page.getByText('Never deployed').first().waitFor()
     await accessible(page, 'a service that was never deployed')
     await page.getByRole('button', { name: 'Deploy' }).click()
@@ -56,10 +53,7 @@ test('a form with every kind of question and a run that is on are as easy to use
     // Who asked for less motion sees none, while everything goes on.
     expect(await page.evaluate(() => document.getAnimations().filter((one) => one.playState === 'running').length)).toBe(0)
     await fits(page)
-    for (const colorScheme of ['dark', 'light'] as const) {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      await accessible(page, `a run that is on, ${colorScheme}`)
-    }
+    await accessibleInBoth(page, 'a run that is on')
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Every kind', { timeout: 60_000 })
     await page.getByRole('region', { name: 'Servers' }).waitFor()
     await fits(page)

@@ -100,8 +100,7 @@ test('only the server that failed is done again', async ({ page }) => {
     '{inline: {all: {hosts: {one: {ansible_connection: local}, two: {ansible_connection: local}}}}}',
   )
   try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
     await page.getByRole('dialog').getByLabel('Yes').check()
     await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
     const failure = page.getByRole('group', { name: 'What happened and what to do' })

@@ -1,4 +1,4 @@
-import { expect, fits, kubectl, signIn, test } from './page'
+import { expect, fits, kubectl, signIn, signInByForm, test } from './page'
 import { Sample } from './service'
 
 test('a person signs in, deploys, and watches it finish', async ({ page, request }) => {
@@ -9,7 +9,7 @@ test('a person signs in, deploys, and watches it finish', async ({ page, request
   await expect(page.getByRole('alert')).toHaveText('Name and password do not fit together.')
   await expect(page.getByLabel('Password')).toBeFocused()
 
-  await signIn(page)
+  await signInByForm(page)
   await page.getByRole('link', { name: 'Company blog', exact: true }).click()
   await page.getByRole('button', { name: 'Deploy' }).click()
   const dialog = page.getByRole('dialog', { name: 'Deploy Company blog' })

@@ -21,8 +21,7 @@ test('two environments stand side by side, and what is live in one is promoted t
   kubectl('label', 'namespace', team, 'fastdeploy.dev/story=page')
   try {
     execFileSync('kubectl', ['apply', '--filename', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [service('staging'), service('production', 'size')] }), encoding: 'utf8' })
-    await signIn(page)
-    await page.goto(`/services/${team}/shop-staging?deploy=1`)
+    await signIn(page, `/services/${team}/shop-staging?deploy=1`)
     const deploy = page.getByRole('dialog', { name: 'Deploy Shop (staging)' })
     await deploy.getByLabel('Version').fill('v2.0')
     await deploy.getByLabel('Yes').check()

@@ -67,8 +67,7 @@ test('a token for a program is shown once, deploys, and ends', async ({ page, re
   const sample = new Sample('Program')
   sample.create('- ansible.builtin.debug: {msg: hello}')
   try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample`)
+    await signIn(page, `/services/${sample.namespace}/sample`)
     const tokens = page.getByRole('region', { name: 'Tokens for programs' })
     await tokens.getByRole('button', { name: 'New token' }).click()
     await tokens.getByLabel('What it is for').fill('ci')

@@ -1,57 +1,50 @@
-import { expect, kubectl, signIn, test } from './page'
+import { expect, kubectl, listen, signIn, test } from './page'
 import { Sample } from './service'
 
-// The server goes and comes: one after the other, and when nobody else is in the middle of something.
-test.describe.configure({ mode: 'default' })
+/** Longer than it takes to restart the server. */
+const STEPS = 12
 
-test('a browser that was away gets all of it, and nothing twice', async ({ page, context }) => {
-  const sample = new Sample('Away')
-  sample.create(Array.from({ length: 12 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
+// The server goes and comes: when nobody else is in the middle of something.
+test('the server is restarted in the middle: a page that was there goes on, a browser that was away gets all of it, and none shows anything twice', async ({ page, browser, complaints }) => {
+  const sample = new Sample('Restarted')
+  sample.create(Array.from({ length: STEPS }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
+  const context = await browser.newContext()
+  const away = await context.newPage()
+  listen(away, complaints)
   try {
-    await signIn(page)
-    await page.getByRole('article', { name: 'Away' }).filter({ hasText: sample.namespace }).getByRole('link', { name: /^Deploy/ }).click()
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
     await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
-    const steps = page.getByRole('region', { name: 'Steps' })
-    await page.getByText('Show technical output').click()
-    await expect(steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first()).toBeVisible()
+    await expect(page).toHaveURL(/\/deployments\//)
+    await signIn(away, page.url())
+    for (const one of [page, away]) {
+      await one.getByText('Show technical output').click()
+      const steps = one.getByRole('region', { name: 'Steps' })
+      await steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first().waitFor()
+    }
     await context.setOffline(true)
     // An open socket does not notice: it is cut, as a tunnel or a sleeping laptop would.
-    await page.evaluate(() => dispatchEvent(new Event('offline')))
+    await away.evaluate(() => dispatchEvent(new Event('offline')))
     kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
-    await expect(page.getByText('No connection at the moment')).toBeVisible({ timeout: 60_000 })
+    await expect(away.getByText('No connection at the moment')).toBeVisible({ timeout: 60_000 })
     // It is always to be found, not only while it is away.
-    await page.getByRole('banner').locator('summary').click()
-    await expect(page.getByText('Not connected: what you see may be old')).toBeVisible()
+    await away.getByRole('banner').locator('summary').click()
+    await expect(away.getByText('Not connected: what you see may be old')).toBeVisible()
     await expect.poll(() => sample.runs('.status.phase'), { timeout: 90_000 }).toEqual(['Succeeded'])
-    await context.setOffline(false)
-    await expect(page.getByText('Connected: what you see is what there is')).toBeVisible()
-    await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Away')
-    await expect(page.getByText('No connection at the moment')).toBeHidden()
-    await expect(steps.getByText('Done')).toHaveCount(12)
-    await expect(steps.getByText(/^Step \d+$/)).toHaveText(Array.from({ length: 12 }, (_, n) => `Step ${n}`))
-    const tasks = page.getByRole('log').getByText(/^TASK \[Step/)
-    await expect(tasks).toHaveCount(12)
-  } finally {
-    sample.remove()
-  }
-})
 
-test('the server is restarted in the middle: the page goes on by itself, and shows each line once', async ({ page }) => {
-  const sample = new Sample('Restarted')
-  sample.create(Array.from({ length: 10 }, (_, n) => `- {name: "Step ${n}", ansible.builtin.command: sleep 1.5}`).join('\n'))
-  try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
-    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
-    const steps = page.getByRole('region', { name: 'Steps' })
-    await page.getByText('Show technical output').click()
-    await steps.getByRole('listitem').filter({ hasText: 'Step 1' }).filter({ hasText: 'Working' }).first().waitFor()
-    kubectl('--namespace', 'fastdeploy-system', 'rollout', 'restart', 'deployment/fastdeploy-api-server')
+    // Nobody has touched the one that was there.
     await expect(page.getByRole('heading', { level: 1 })).toHaveText('admin updated Restarted', { timeout: 60_000 })
-    await expect(steps.getByText('Done')).toHaveCount(10)
-    await expect(page.getByRole('log').getByText(/^TASK \[Step/)).toHaveCount(10)
-    await expect(page.getByText('No connection at the moment')).toBeHidden()
+    await context.setOffline(false)
+    await expect(away.getByText('Connected: what you see is what there is')).toBeVisible()
+    await expect(away.getByRole('heading', { level: 1 })).toHaveText('admin updated Restarted')
+    for (const one of [page, away]) {
+      await expect(one.getByText('No connection at the moment')).toBeHidden()
+      const steps = one.getByRole('region', { name: 'Steps' })
+      await expect(steps.getByText('Done')).toHaveCount(STEPS)
+      await expect(steps.getByText(/^Step \d+$/)).toHaveText(Array.from({ length: STEPS }, (_, n) => `Step ${n}`))
+      await expect(one.getByRole('log').getByText(/^TASK \[Step/)).toHaveCount(STEPS)
+    }
   } finally {
+    await context.close()
     sample.remove()
   }
 })

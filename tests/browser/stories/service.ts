@@ -8,14 +8,7 @@ export class Sample {
   constructor(readonly title: string) {}
 
   create(tasks: string, inputs = '[]', more = 'policy: {}', inventory = '{local: true}'): void {
-    kubectl('create', 'namespace', this.namespace)
-    kubectl('label', 'namespace', this.namespace, 'fastdeploy.dev/story=page')
-    const service = `
-apiVersion: fastdeploy.dev/v1alpha1
-kind: Service
-metadata: {name: sample, namespace: ${this.namespace}}
-spec:
-  title: ${this.title}
+    this.apply(`
   playbook: deploy.yml
   inventory: ${inventory}
   inputs: ${inputs}
@@ -27,8 +20,28 @@ spec:
           gather_facts: false
           tasks:
 ${tasks.trim().split('\n').map((line) => `            ${line}`).join('\n')}
-`
-    execFileSync('kubectl', ['apply', '--filename', '-'], { input: service, encoding: 'utf8' })
+`)
+  }
+
+  /** One that is a program of its own instead of a playbook. */
+  script(text: string): void {
+    this.apply(`
+  script: deploy.sh
+  inventory: {local: true}
+  source: {inline: {deploy.sh: ${JSON.stringify(`#!/bin/sh\n${text.trim()}\n`)}}}
+`)
+  }
+
+  /** Its namespace, and in it the Service that is described, if there is one. */
+  apply(spec?: string): void {
+    const namespace = `{apiVersion: v1, kind: Namespace, metadata: {name: ${this.namespace}, labels: {fastdeploy.dev/story: page}}}\n`
+    const service = `---
+apiVersion: fastdeploy.dev/v1alpha1
+kind: Service
+metadata: {name: sample, namespace: ${this.namespace}}
+spec:
+  title: ${this.title}${spec}`
+    execFileSync('kubectl', ['apply', '--filename', '-'], { input: spec === undefined ? namespace : namespace + service, encoding: 'utf8' })
   }
 
   /** What Kubernetes says of its Deployments: one line each. */
