@@ -1,18 +1,9 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { accessible, expect, fits, kubectl, signIn, test } from './page'
+import { Repository } from './repository'
 
 // The sample's servers are signed in to with a Secret and a list of keys of this namespace.
 const TEAM = 'fastdeploy-demo'
-const HTTP = `
-server.modules = ("mod_alias", "mod_cgi", "mod_setenv")
-server.document-root = "/srv/none"
-server.port = 8080
-server.errorlog = "/dev/stderr"
-alias.url = ("/git" => "/usr/local/bin/backend")
-cgi.assign = ("" => "")
-setenv.set-environment = ("GIT_PROJECT_ROOT" => "/srv/git", "GIT_HTTP_EXPORT_ALL" => "1")
-`
 const PLAYBOOK = `
 - hosts: all
   gather_facts: false
@@ -21,32 +12,12 @@ const PLAYBOOK = `
       ansible.builtin.raw: echo hello from a repository
 `
 
-/** A Git server of one's own, with one repository in it. */
-function repository(name: string): string {
-  const image = process.env['FASTDEPLOY_REPOSITORY_IMAGE']
-  if (image === undefined) throw new Error('FASTDEPLOY_REPOSITORY_IMAGE is not set: eval "$(make -s env)" first')
-  const start = 'install -d /srv/none /srv/log && touch /srv/log/requests && commit site main sites/hello/deploy.yml v1.0.0 </in/deploy.yml && exec lighttpd -D -f /in/http.conf'
-  const list = [
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { 'http.conf': HTTP, 'deploy.yml': PLAYBOOK } },
-    { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector: { app: name }, ports: [{ port: 8080 }] } },
-    {
-      apiVersion: 'v1', kind: 'Pod', metadata: { name, labels: { app: name } },
-      spec: {
-        automountServiceAccountToken: false, terminationGracePeriodSeconds: 1, volumes: [{ name: 'in', configMap: { name } }],
-        containers: [{ name: 'git', image, imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', start], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 }, volumeMounts: [{ name: 'in', mountPath: '/in' }] }],
-      },
-    },
-  ]
-  execFileSync('kubectl', ['--namespace', TEAM, 'apply', '--filename', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: list }), encoding: 'utf8' })
-  kubectl('--namespace', TEAM, 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s')
-  return `http://${name}.${TEAM}.svc.cluster.local:8080/git/site.git`
-}
-
 test('a service is added from a repository without writing YAML, and deployed to two servers', async ({ page }) => {
   const id = randomBytes(3).toString('hex')
   const [git, name] = [`git-${id}`, `hello-${id}`]
   try {
-    const url = repository(git)
+    const repository = new Repository(TEAM, git)
+    repository.commit('main', 'sites/hello/deploy.yml', PLAYBOOK, 'v1.0.0')
     await signIn(page)
     await page.getByRole('link', { name: 'Add a service' }).click()
     await page.getByLabel('What people call it').fill(`Hello ${id}`)
@@ -57,7 +28,7 @@ test('a service is added from a repository without writing YAML, and deployed to
     await page.getByLabel('Playbook').click()
     await expect(page.getByText(/source\.git\.url: write https:\/\/host\/path/)).toBeVisible()
     await accessible(page, 'add, with a fault')
-    await page.getByLabel('Address of the repository').fill(url)
+    await page.getByLabel('Address of the repository').fill(repository.url)
     await page.getByLabel('The highest version (tags)').check()
     await page.getByLabel('Folder').fill('sites/hello')
     await page.getByRole('textbox', { name: 'Servers' }).fill(`web-0 web-0.web.${TEAM}.svc.cluster.local\nweb-1 web-1.web.${TEAM}.svc.cluster.local`)

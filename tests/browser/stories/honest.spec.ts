@@ -6,8 +6,7 @@ test('a pressed button says so at once, and pressing it twice starts one run', a
   const sample = new Sample('Pressed')
   sample.create('- ansible.builtin.debug: {msg: hello}')
   try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
     // The network takes its time; the server is the real one.
     await page.route('**/api/v1/services/*/*/deployments', async (route) => {
       if (route.request().method() === 'POST') await new Promise((resolve) => setTimeout(resolve, 1_500))
@@ -30,8 +29,7 @@ test('what looks like markup in names, notes and output stays text', async ({ pa
   const sample = new Sample('Markup &lt;i>')
   sample.create(`- name: '${evil}'\n  ansible.builtin.debug: {msg: "${evil} \\e]8;;javascript:window.pwned=1\\alink"}\n- {name: Fail, ansible.builtin.fail: {msg: '${evil}'}}`, '[{name: word, label: "<u>Word</u>", type: text}]')
   try {
-    await signIn(page)
-    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
     const dialog = page.getByRole('dialog')
     await dialog.getByLabel('<u>Word</u>').fill(`{{ 7 * 7 }} ${evil}`)
     await dialog.getByLabel('What is it for?').fill(evil)
@@ -90,16 +88,26 @@ test('auf Deutsch: anmelden, aktualisieren, lesen warum es nicht ging', async ({
   await onlyGerman()
 })
 
-test('how soon something is there, on a cold cache and with a quarter of this CPU (printed, not judged)', async ({ page }) => {
+/** Until something is there. Milliseconds. */
+const FIRST = 1_000
+
+test('within a second something is there, on a cold cache and with a quarter of this CPU', async ({ page }) => {
   const session = await page.context().newCDPSession(page)
   await session.send('Network.setCacheDisabled', { cacheDisabled: true })
   await session.send('Emulation.setCPUThrottlingRate', { rate: 4 })
-  await page.goto('/')
-  await page.getByRole('button', { name: 'Sign in' }).waitFor()
-  const [painted, usable, bytes] = await page.evaluate(() => {
-    const paint = performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0
-    const scripts = performance.getEntriesByType('resource').filter((one) => one.name.endsWith('.js')) as PerformanceResourceTiming[]
-    return [paint, performance.now(), scripts.reduce((sum, one) => sum + one.encodedBodySize, 0)]
-  })
-  console.log(`first paint after ${Math.round(painted)} ms, sign-in usable after ${Math.round(usable)} ms, ${bytes} bytes of JavaScript`)
+  const loads = []
+  for (let n = 0; n < 5; n += 1) {
+    await page.goto('about:blank')
+    await page.goto('/')
+    await page.getByRole('button', { name: 'Sign in' }).waitFor()
+    const load = await page.evaluate(async () => {
+      const painted = await new Promise<number>((resolve) => new PerformanceObserver((list) => list.getEntriesByName('first-contentful-paint').forEach((entry) => resolve(entry.startTime))).observe({ type: 'paint', buffered: true }))
+      const scripts = performance.getEntriesByType('resource').filter((one) => one.name.endsWith('.js')) as PerformanceResourceTiming[]
+      return { painted, bytes: scripts.reduce((sum, one) => sum + one.encodedBodySize, 0) }
+    })
+    loads.push(load)
+  }
+  const painted = loads.map((load) => load.painted).sort((a, b) => a - b)
+  console.log(`first paint after ${painted.map(Math.round).join(', ')} ms, ${loads[0]?.bytes} bytes of JavaScript`)
+  expect(painted[2]).toBeLessThan(FIRST)
 })

@@ -1,0 +1,121 @@
+import type { Page } from '@playwright/test'
+import { expect, kubectl, signIn, test } from './page'
+import { Sample } from './service'
+
+/** Longer than this after a step was heard of nobody calls it live. Milliseconds. */
+const SOON = 100
+
+/** Writes down when each message came, and how long after it the page was another one. */
+async function watchDelays(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const delays: number[] = []
+    Object.assign(window, { delays })
+    // Messages that the page has not drawn yet.
+    const open = new Map<string, number>()
+    window.WebSocket = class extends WebSocket {
+      constructor(...args: ConstructorParameters<typeof WebSocket>) {
+        super(...args)
+        this.addEventListener('message', ({ data, timeStamp }: MessageEvent<string>) => {
+          const message = JSON.parse(data)
+          for (const event of message.type === 'events' ? message.events : []) if (event.kind === 'stepStarted') open.set(event.name, timeStamp)
+        })
+      }
+    }
+    new MutationObserver(() => {
+      for (const [name, at] of open) {
+        const row = [...document.querySelectorAll('[aria-current=step]')].some((one) => one.textContent.includes(name))
+        if (!row) continue
+        delays.push(performance.now() - at)
+        open.delete(name)
+      }
+    }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true })
+  })
+}
+
+test('a step is on the page within 100 ms of its message; and whoever asked for it is told of the end', async ({ page, context }) => {
+  const sample = new Sample('Told')
+  sample.create(Array.from({ length: 8 }, (_, n) => `- {name: "Step number ${n}.", ansible.builtin.command: sleep 1}`).join('\n'))
+  try {
+    await context.grantPermissions(['notifications'])
+    await page.addInitScript(() => {
+      const told: { title: string; body: string | undefined }[] = []
+      Object.assign(window, { told })
+      const Real = Notification
+      window.Notification = class extends Real {
+        constructor(title: string, options?: NotificationOptions) {
+          super(title, options)
+          told.push({ title, body: options?.body })
+        }
+      }
+    })
+    await watchDelays(page)
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
+    await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
+    await page.getByRole('button', { name: 'Tell me when it is done' }).click()
+    await expect(page.getByRole('button', { name: 'You will be told' })).toHaveAttribute('aria-pressed', 'true')
+    await page.getByText('Step number 7.').waitFor()
+    await expect(page.getByRole('region', { name: 'Steps' }).getByRole('listitem').filter({ hasText: 'Step number 5.' })).toContainText('Working', { timeout: 60_000 })
+    // Somebody looks at another tab meanwhile.
+    const other = await context.newPage()
+    await other.bringToFront()
+    await expect.poll(() => page.evaluate(() => (window as unknown as { told: unknown[] }).told), { timeout: 60_000 }).toEqual([{ title: 'Told: Done', body: 'Update #1 has ended.' }])
+
+    const delays = (await page.evaluate(() => (window as unknown as { delays: number[] }).delays)).sort((a, b) => a - b)
+    console.log(`a step was on the page after ${delays.map((delay) => delay.toFixed(1)).join(', ')} ms`)
+    expect(delays.length).toBeGreaterThanOrEqual(4)
+    expect(delays.at(-1)).toBeLessThanOrEqual(SOON)
+  } finally {
+    sample.remove()
+  }
+})
+
+test('first it is looked what would change, from the dialog; while a service is paused the dialog and the button say so', async ({ page }) => {
+  const sample = new Sample('Looked at')
+  sample.create('- {name: Write the page, ansible.builtin.copy: {content: "new", dest: /work/page}}\n- {name: Restart it, ansible.builtin.command: "true"}', '[{name: version, label: Version, type: text, default: v1}]')
+  try {
+    await signIn(page, `/services/${sample.namespace}/sample?deploy=1`)
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Version').fill('v2')
+    await dialog.getByRole('button', { name: 'Preview changes' }).click()
+    await expect(page).toHaveURL(/\/deployments\//)
+    const preview = page.getByRole('region', { name: 'What would change' })
+    await expect(preview).toContainText('1 step would change something.', { timeout: 60_000 })
+    await expect(preview).toContainText('1 step was left out, so what it would do is not known.')
+    await expect(preview.getByRole('listitem')).toContainText('Write the page')
+    expect(sample.runs('.spec.mode')).toEqual(['Check'])
+    // The answers stay.
+    await preview.getByRole('button', { name: 'Deploy it' }).click()
+    await expect(dialog.getByLabel('Version')).toHaveValue('v2')
+
+    await expect(dialog).not.toContainText('This service is paused')
+    const pause = (suspend: boolean) => kubectl('--namespace', sample.namespace, 'patch', 'fsvc', 'sample', '--type', 'merge', '--patch', JSON.stringify({ spec: { policy: { suspend } } }))
+    pause(true)
+    await expect(dialog).toContainText('This service is paused, so nothing is deployed.')
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    const button = page.getByRole('button', { name: 'Deploy', exact: true })
+    await expect(button).toHaveAttribute('aria-disabled', 'true')
+    await expect(page.getByText('This service is paused, so nothing is deployed.')).toBeVisible()
+    await expect(dialog).toBeHidden()
+    pause(false)
+    await expect(button).not.toHaveAttribute('aria-disabled', 'true')
+    expect(sample.runs('.metadata.name')).toHaveLength(1)
+  } finally {
+    sample.remove()
+  }
+})
+
+test('after an upgrade a part of the page is not there any more: it loads itself anew, once, and says so', async ({ page }) => {
+  await signIn(page)
+  // What belongs to the page of all that happened is of an older build, and gone.
+  let missed = 0
+  await page.route(/\/assets\/ActivityPage-[^/]*\.js$/, (route) => (missed++ === 0 ? route.fulfill({ status: 404, body: '' }) : route.continue()))
+  const loaded = page.waitForEvent('load')
+  await page.getByRole('banner').locator('summary').click()
+  await page.getByRole('link', { name: 'Activity' }).click()
+  await loaded
+  await expect(page.getByText('fastDeploy was updated, so this page was loaded anew.')).toBeVisible()
+  await page.getByRole('banner').locator('summary').click()
+  await page.getByRole('link', { name: 'Activity' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Activity' })).toBeVisible()
+  expect(missed).toBeGreaterThanOrEqual(2)
+})

@@ -1,0 +1,66 @@
+import { accessibleInBoth, expect, fits, signIn, test } from './page'
+import { Repository } from './repository'
+import { Sample } from './service'
+
+test('of a repository one chooses what to deploy: a version, a branch, a commit; and the form offers them, too', async ({ page }) => {
+  const sample = new Sample('Versions')
+  sample.apply()
+  try {
+    const repository = new Repository(sample.namespace, 'repository')
+    const playbook = (words: string) => `- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.debug: {msg: "this is ${words}, {{ release | default('') }}"}\n`
+    repository.commit('main', 'deploy.yml', playbook('the first'), 'v1.2.0')
+    const second = repository.commit('main', 'deploy.yml', playbook('the second'))
+    repository.commit('main', 'deploy.yml', playbook('the tenth'), 'v1.10.0')
+    repository.commit('next', 'deploy.yml', playbook('the next'))
+    sample.apply(`
+  playbook: deploy.yml
+  inventory: {local: true}
+  inputs: [{name: release, label: Release, type: gitTag}, {name: base, label: Base, type: gitBranch}, {name: fix, label: Fix, type: gitCommit}]
+  source: {git: {url: "${repository.url}", branch: main}}
+`)
+
+    await signIn(page)
+    const dialog = page.getByRole('dialog')
+    const which = dialog.getByRole('group', { name: 'Which version?' })
+    // As soon as the repository was looked at.
+    await expect(async () => {
+      await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+      await expect(which.getByRole('radio', { name: 'v1.10.0' })).toBeVisible({ timeout: 3_000 })
+    }).toPass()
+    const rows = await which.getByRole('listitem').allInnerTexts()
+    expect(rows.map((row) => row.split('\n')[0]).slice(0, 5)).toEqual(['The one that is set', 'v1.10.0', 'v1.2.0', 'next', 'main'])
+    expect(await dialog.getByLabel('Release').evaluate((field: HTMLInputElement) => [...field.list?.options ?? []].map((one) => one.value).sort())).toEqual(['v1.10.0', 'v1.2.0'])
+    expect(await dialog.getByLabel('Base').evaluate((field: HTMLInputElement) => [...field.list?.options ?? []].map((one) => one.value).sort())).toEqual(['main', 'next'])
+    await accessibleInBoth(page, 'versions of a repository')
+    await page.setViewportSize({ width: 320, height: 640 })
+    await fits(page)
+    await page.setViewportSize({ width: 1280, height: 800 })
+
+    // A version by its name, and an answer that is one.
+    await which.getByRole('searchbox').fill('1.2')
+    await which.getByRole('radio', { name: 'v1.2.0' }).check()
+    await dialog.getByLabel('Release').fill('v1.10.0')
+    await dialog.getByRole('button', { name: 'Deploy' }).click()
+    await expect(page.getByRole('heading', { level: 1 })).toContainText('admin updated Versions', { timeout: 60_000 })
+    await page.getByText('Show technical output').click()
+    await expect(page.getByRole('log')).toContainText('this is the first, v1.10.0')
+    expect(sample.runs('.status.revision')).toEqual([expect.stringMatching(/^v1\.2\.0@sha1:/)])
+
+    // A commit by who made it and when, as an answer from a list; and what to deploy by the beginning of its id.
+    await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
+    const fix = dialog.getByRole('group', { name: 'Fix' })
+    const commits = fix.getByRole('radio', { name: 'Change deploy.yml' })
+    await expect(commits.first()).toBeVisible()
+    await expect(fix.getByRole('listitem').filter({ hasText: second.slice(0, 8) })).toContainText(/test · (now|\d+ \w+ ago)/)
+    await fix.getByRole('listitem').filter({ hasText: second.slice(0, 8) }).getByRole('radio').check()
+    await which.getByRole('searchbox').fill(second.slice(0, 10))
+    await which.getByRole('radio').last().check()
+    await dialog.getByRole('button', { name: 'Deploy' }).click()
+    await expect(page.getByRole('heading', { level: 1 })).toContainText('admin updated Versions', { timeout: 60_000 })
+    await page.getByText('Show technical output').click()
+    await expect(page.getByRole('log')).toContainText('this is the second')
+    expect(sample.runs('.spec.inputs').map((said) => JSON.parse(said).fix)).toContain(second)
+  } finally {
+    sample.remove()
+  }
+})
