@@ -1,6 +1,7 @@
 //! Through the router, on a real PostgreSQL, as the people who ask.
 
 mod audited;
+mod cursors;
 mod deploying;
 mod evident;
 mod kept;
