@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write,
     io::{Cursor, Read},
 };
 
@@ -180,8 +181,8 @@ async fn of_anna(story: &Story, admin: &Browser, name: &str, made: &Value, run: 
 fn tells(manifest: &Value, files: &BTreeMap<String, Vec<u8>>, anna: &str, run: &Deployment) -> Result<()> {
     let status = run.status.clone().unwrap_or_default();
     let bundle = status.bundle.unwrap_or_default();
-    let lines = files["attempt-1/output.txt"].iter().filter(|byte| **byte == b'\n').count();
-    let events = files["attempt-1/events.jsonl"].iter().filter(|byte| **byte == b'\n').count();
+    let count = |file: &str| String::from_utf8_lossy(&files[file]).lines().count();
+    let (lines, events) = (count("attempt-1/output.txt"), count("attempt-1/events.jsonl"));
     for (pointer, expected) in [
         ("/madeFor", json!(anna)),
         ("/note", json!("Release")),
@@ -256,10 +257,15 @@ fn forms(value: &str) -> Vec<String> {
 }
 
 fn escaped(value: &str, keeps: &str, plus: bool) -> String {
-    let one = |c: char| match c {
-        ' ' if plus => "+".to_owned(),
-        c if c.is_ascii_alphanumeric() || "-_.~".contains(c) || keeps.contains(c) => c.to_string(),
-        c => c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect(),
-    };
-    value.chars().map(one).collect()
+    let mut escaped = String::new();
+    for byte in value.bytes() {
+        match char::from(byte) {
+            ' ' if plus => escaped.push('+'),
+            c if c.is_ascii_alphanumeric() || "-_.~".contains(c) || keeps.contains(c) => escaped.push(c),
+            _ => {
+                let _ = write!(escaped, "%{byte:02X}");
+            }
+        }
+    }
+    escaped
 }
