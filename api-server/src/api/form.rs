@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use crds::argument_specs::{self, Proposed};
-use crds::service::Input;
+use crds::service::{Input, InputType};
 use jiff::Timestamp;
 use protocol::event::Kind;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,8 @@ pub struct Form {
     pub tags: Vec<GitRef>,
     /// The last commits of what the Service follows, newest first, at most 50: the states that a branch itself had, so
     /// what lies within a branch that was merged is not among them. Empty without a repository, or as long as they could not
-    /// be read. Where the Service follows a branch, each of them may be the `revision` of a run.
+    /// be read, or where neither a branch is followed nor the form asks for a commit. Where the Service follows a branch, each
+    /// of them may be the `revision` of a run.
     pub commits: Vec<GitCommit>,
 }
 
@@ -136,7 +137,10 @@ pub async fn form(
         }
         let source = object.status.as_ref().and_then(|status| status.source.as_ref());
         let revision = source.map(|source| source.revision.as_str()).unwrap_or_default();
-        if let Some(followed) = git.followed(revision) {
+        // Chosen as a revision it would be refused where no branch is followed.
+        let asked = object.spec.inputs.iter().any(|input| input.type_ == InputType::GitCommit);
+        let followed = git.followed(revision).filter(|name| asked || name.starts_with("refs/heads/"));
+        if let Some(followed) = followed {
             let known = store::commits::of(app.pool()?, &repository, &followed).await?;
             commits.extend(known.into_iter().map(GitCommit::from));
         }

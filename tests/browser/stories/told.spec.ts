@@ -10,21 +10,21 @@ async function watchDelays(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const delays: number[] = []
     Object.assign(window, { delays })
-    // Messages that the page has not drawn yet.
+    const current = (name: string) => [...document.querySelectorAll('[aria-current=step]')].some((one) => one.textContent.includes(name))
+    // Messages that the page has not drawn yet; what it had read before it was told again is no news.
     const open = new Map<string, number>()
     window.WebSocket = class extends WebSocket {
       constructor(...args: ConstructorParameters<typeof WebSocket>) {
         super(...args)
         this.addEventListener('message', ({ data, timeStamp }: MessageEvent<string>) => {
           const message = JSON.parse(data)
-          for (const event of message.type === 'events' ? message.events : []) if (event.kind === 'stepStarted') open.set(event.name, timeStamp)
+          for (const event of message.type === 'events' ? message.events : []) if (event.kind === 'stepStarted' && !current(event.name)) open.set(event.name, timeStamp)
         })
       }
     }
     new MutationObserver(() => {
       for (const [name, at] of open) {
-        const row = [...document.querySelectorAll('[aria-current=step]')].some((one) => one.textContent.includes(name))
-        if (!row) continue
+        if (!current(name)) continue
         delays.push(performance.now() - at)
         open.delete(name)
       }
@@ -88,7 +88,7 @@ test('first it is looked what would change, from the dialog; while a service is 
     await expect(dialog.getByLabel('Version')).toHaveValue('v2')
 
     await expect(dialog).not.toContainText('This service is paused')
-    const pause = (suspend: boolean) => kubectl('--namespace', sample.namespace, 'patch', 'fsvc', 'sample', '--type', 'merge', '--patch', JSON.stringify({ spec: { policy: { suspend } } }))
+    const pause = (suspend: boolean) => kubectl('--namespace', sample.namespace, 'patch', 'fsvc', 'sample', '--type', 'merge', '--patch', JSON.stringify({ spec: { suspend } }))
     pause(true)
     await expect(dialog).toContainText('This service is paused, so nothing is deployed.')
     await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
@@ -106,16 +106,14 @@ test('first it is looked what would change, from the dialog; while a service is 
 
 test('after an upgrade a part of the page is not there any more: it loads itself anew, once, and says so', async ({ page }) => {
   await signIn(page)
-  // What belongs to the page of all that happened is of an older build, and gone.
-  let missed = 0
-  await page.route(/\/assets\/ActivityPage-[^/]*\.js$/, (route) => (missed++ === 0 ? route.fulfill({ status: 404, body: '' }) : route.continue()))
-  const loaded = page.waitForEvent('load')
-  await page.getByRole('banner').locator('summary').click()
-  await page.getByRole('link', { name: 'Activity' }).click()
+  // What belongs to the page of all that happened is of an older build, and gone until the page is loaded anew.
+  let gone = true
+  await page.route(/\/assets\/ActivityPage-[^/]*\.js$/, (route) => (gone ? route.fulfill({ status: 404, body: '' }) : route.continue()))
+  const loaded = page.waitForEvent('load').then(() => (gone = false))
+  const activity = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Activity' })
+  await activity.click()
   await loaded
   await expect(page.getByText('fastDeploy was updated, so this page was loaded anew.')).toBeVisible()
-  await page.getByRole('banner').locator('summary').click()
-  await page.getByRole('link', { name: 'Activity' }).click()
+  await activity.click()
   await expect(page.getByRole('heading', { level: 1, name: 'Activity' })).toBeVisible()
-  expect(missed).toBeGreaterThanOrEqual(2)
 })

@@ -1268,6 +1268,13 @@ export interface components {
         Form: {
             /** @description Branches of the Service's repository, as they were last seen; empty without one. */
             branches: components["schemas"]["GitRef"][];
+            /**
+             * @description The last commits of what the Service follows, newest first, at most 50: the states that a branch itself had, so
+             *     what lies within a branch that was merged is not among them. Empty without a repository, or as long as they could not
+             *     be read, or where neither a branch is followed nor the form asks for a commit. Where the Service follows a branch, each
+             *     of them may be the `revision` of a run.
+             */
+            commits: components["schemas"]["GitCommit"][];
             /** @description The fields. */
             inputs: components["schemas"]["Input"][];
             /** @description What was filled in for what is on the servers: where most people begin. */
@@ -1301,6 +1308,20 @@ export interface components {
             line: number;
             /** @description Its first 2000 characters. */
             text: string;
+        };
+        /** @description A commit. */
+        GitCommit: {
+            /**
+             * Format: date-time
+             * @description When it was committed, by the clock of whoever did.
+             */
+            at: string;
+            /** @description Who wrote it, as they call themselves; may be empty. */
+            author: string;
+            /** @description Its whole id. */
+            commit: string;
+            /** @description The first line of its message, at most 200 characters; may be empty. */
+            subject: string;
         };
         /** @description A branch or a tag. */
         GitRef: {
@@ -2455,6 +2476,7 @@ export type FieldError = components['schemas']['FieldError'];
 export type Form = components['schemas']['Form'];
 export type Found = components['schemas']['Found'];
 export type FoundLine = components['schemas']['FoundLine'];
+export type GitCommit = components['schemas']['GitCommit'];
 export type GitRef = components['schemas']['GitRef'];
 export type Handover = components['schemas']['Handover'];
 export type Health = components['schemas']['Health'];
