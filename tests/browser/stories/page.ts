@@ -23,7 +23,7 @@ export function listen(page: Page, complaints: string[]): void {
   page.on('pageerror', (error) => /Unable to preload|dynamically imported module/.test(String(error)) || complaints.push(String(error)))
   page.on('console', (message) => {
     // That the server is away, or says no, the page says itself.
-    if (message.type() === 'error' && !/Failed to load resource|WebSocket connection/.test(message.text())) complaints.push(message.text())
+    if (message.type() === 'error' && !/Failed to load resource|WebSocket connection|dynamically imported module/.test(message.text())) complaints.push(message.text())
   })
 }
 
