@@ -14,12 +14,12 @@ const commits = Array.from({ length: 7 }, (_, n) => ({ commit: id(n + 1), subjec
 const form: Form = { inputs: [], live: {}, branches: [{ name: 'main', commit: id(1) }], tags: [{ name: 'v9', commit: id(3) }, { name: 'v10', commit: id(2) }], commits }
 const made = { cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } }
 
-test('versions come first, the highest first, then branches, then commits as they are', () => {
+test('of a branch its commits are offered, as they are; else versions, the highest first, then branches', () => {
   const all = revisions(form)
-  expect(all.map(({ name }) => name).slice(0, 5)).toEqual(['v10', 'v9', 'main', 'Change 1', 'Change 2'])
+  expect(revisions({ ...form, commits: [] }).map(({ name }) => name)).toEqual(['v10', 'v9', 'main'])
+  expect(all.map(({ name }) => name).slice(0, 2)).toEqual(['Change 1', 'Change 2'])
   expect(fitting(all, ' ben ').map(({ name }) => name)).toEqual(['Change 2', 'Change 4', 'Change 6'])
-  // By its id: what stands on it, and itself.
-  expect(fitting(all, '2222').map(({ name }) => name)).toEqual(['v10', 'Change 2'])
+  expect(fitting(all, '2222').map(({ name }) => name)).toEqual(['Change 2'])
   expect([short(id(4)), short('main'), isId('abcdef1'), isId('main'), isId('abc')]).toEqual(['44444444', 'main', true, false, false])
 })
 
@@ -29,10 +29,10 @@ test('one chooses what to deploy from rows that say what, who and when, or by an
   const dialog = mount(DeployDialog, { props: { service: service() }, global, attachTo: document.body })
   await flushPromises()
   const rows = () => dialog.findAll('.ver').map((row) => row.text())
-  expect(rows()).toHaveLength(1 + 3 + 5)
-  expect(rows()[4]).toMatch(/^Change 1\s*11111111 · Anna · yesterday\s*commit$/)
+  expect(rows()).toHaveLength(1 + 5)
+  expect(rows()[1]).toMatch(/^Change 1\s*11111111 · Anna · yesterday\s*commit$/)
   await dialog.find('.vers__all button').trigger('click')
-  expect(rows()).toHaveLength(1 + 3 + 7)
+  expect(rows()).toHaveLength(1 + 7)
   await dialog.find(`input[value="${id(6)}"]`).setValue(true)
   expect(dialog.find('.say').text()).toBe('66666666')
   await dialog.find('form').trigger('submit')

@@ -15,12 +15,15 @@ export function isId(words: string): boolean {
 /** What one can choose from: a version, a branch, or a commit. */
 export interface Revision { kind: 'tag' | 'branch' | 'commit'; value: string; name: string; commit: string; of?: Commit }
 
-/** Tags first, the highest number first: that is what people mean by versions. Commits last, the newest first. */
+/**
+ * Where a branch is followed, its last commits, the newest first: nothing else may be chosen there. Else tags, the highest
+ * number first: that is what people mean by versions; then branches.
+ */
 export function revisions(form: Form): Revision[] {
   const named = (kind: 'tag' | 'branch', list: Form['tags']): Revision[] =>
     [...list].sort((a, b) => b.name.localeCompare(a.name, undefined, { numeric: true })).map(({ name, commit }) => ({ kind, value: name, name, commit }))
   const commits = form.commits.map((of): Revision => ({ kind: 'commit', value: of.commit, name: of.subject, commit: of.commit, of }))
-  return [...named('tag', form.tags), ...named('branch', form.branches), ...commits]
+  return commits.length > 0 ? commits : [...named('tag', form.tags), ...named('branch', form.branches)]
 }
 
 /** Those that somebody looks for: by name, by who made it, by the beginning of the id. */
