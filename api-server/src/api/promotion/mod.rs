@@ -167,14 +167,14 @@ pub async fn promote(
     };
     let wish = Wish { from: name, reason, mode, instead: Instead { inputs, secret } };
     // Something else may be live here by the time that a lost answer is asked for again.
-    if headers.contains_key("idempotency-key") {
-        if let Some(made) = app.cluster.deployment(&namespace, &made).await? {
-            let theirs = names::requester(made.annotations()) == Some(who.name.as_str());
-            if !(theirs && wish.is(&made.spec)) {
-                return Err(start::key_used());
-            }
-            return made_answer(&app, &who, StatusCode::OK, &made).await;
+    if headers.contains_key("idempotency-key")
+        && let Some(made) = app.cluster.deployment(&namespace, &made).await?
+    {
+        let theirs = names::requester(made.annotations()) == Some(who.name.as_str());
+        if !(theirs && wish.is(&made.spec)) {
+            return Err(start::key_used());
         }
+        return made_answer(&app, &who, StatusCode::OK, &made).await;
     }
     let found = plan::plan(&here, &there, &wish.instead);
     if let Some(hindrance) = found.hindrance {

@@ -93,7 +93,7 @@ async fn an_answer_shows_what_the_changes_up_to_its_cursor_say(pool: PgPool) {
         (path, answers)
     };
     let reads = futures::future::join_all(paths.iter().map(|(path, _)| read(path.clone())));
-    let (_, _, seen) = futures::join!(write(&[0, 1]), write(&[2]), reads);
+    let ((), (), seen) = futures::join!(write(&[0, 1]), write(&[2]), reads);
 
     let changes: Vec<(i64, Uuid)> =
         sqlx::query_as("select seq, uid from changes order by seq").fetch_all(&pool).await.unwrap();

@@ -72,7 +72,7 @@ async fn a_service_is_written_over_the_api() -> Outcome {
         story.numbered_ends("blog", 1).await?;
         let mut changed = read.clone();
         changed["spec"]["title"] = json!("The company's blog");
-        let (status, second, answer) = admin.sends("PUT", &path, &[(IF_MATCH, &first)], Some(&changed)).await?;
+        let (status, _, answer) = admin.sends("PUT", &path, &[(IF_MATCH, &first)], Some(&changed)).await?;
         same(&format!("changed: {answer}"), status, 200)?;
         let there = story.api::<crds::Service>().get("blog").await?;
         same("title", there.spec.title, Some("The company's blog".to_owned()))?;
