@@ -157,7 +157,7 @@ fn a_playbook_that_cannot_be_read() {
 
 #[test]
 fn cancelled_after_the_step() {
-    let run = Pod::new(SLOW).start().until("first began").cancel("AfterStep").wait();
+    let run = Pod::new(SLOW).start().until("TASK [Second]").cancel("AfterStep").wait();
     assert_eq!(
         (run.code, run.verdict.result, run.reason()),
         (Some(1), RunResult::Cancelled, "Cancelled"),
