@@ -82,8 +82,8 @@ pub struct DeploymentSpec {
     #[serde(default, skip_serializing_if = "is_apply")]
     pub mode: Mode,
     /// Another revision of the Service's repository than the one that is wanted now: a branch, tag or commit that
-    /// its ref permits, one of the last 50 commits of the branch that it follows, a commit that was live, or one that is
-    /// live at a Service of this namespace with the same url, path, include and branch, tag or semver.
+    /// its ref permits, a commit that was live, or one that is live at a Service of this namespace with the same url,
+    /// path, include and branch, tag or semver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 250), regex(pattern = "^[^-\\s][^\\s]*$"))]
     pub revision: Option<String>,

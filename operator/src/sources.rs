@@ -138,18 +138,18 @@ impl Sources {
         if let Some(lookup) = missing {
             entry.commits.insert(lookup.clone(), Looked::Looking);
             tokio::spawn(self.clone().look_up(key, lookup));
-        } else if let Some(tip) = entry.settled(git, &repository)
+        } else if histories::asks(service)
+            && let Some(tip) = entry.settled(git, &repository)
             && entry.histories.is_new(&tip)
         {
-            tokio::spawn(self.clone().learn(key, tip, false));
+            tokio::spawn(self.clone().learn(key, tip));
         }
         Seen { repository, answered }
     }
 
     /// A revision that somebody chose, instead of the one that is wanted: one of the refs that the Service
-    /// permits, by its name or its commit, one of the last commits of the branch that it follows, a commit of `lived`, which
-    /// were live, or one that is live at a Service that follows the same. `patient`: what is not known may have come a moment
-    /// ago.
+    /// permits, by its name or its commit, a commit of `lived`, which were live, or one that is live at a Service that follows
+    /// the same. `patient`: what is not known may have come a moment ago.
     pub fn choose(&self, service: &Service, revision: &str, lived: &[String], patient: bool) -> Repository {
         let invalid = |message: String| {
             Repository::Lost(
@@ -173,10 +173,6 @@ impl Sources {
         let (name, commit, reference) = match entry.choice(git, revision, lived, others, patient) {
             Choice::Taken { name, commit, reference } => (name, commit, reference),
             Choice::Looking => return Repository::Looking,
-            Choice::Learn(tip) => {
-                tokio::spawn(self.clone().learn(key, tip, true));
-                return Repository::Looking;
-            }
             Choice::Not(message) => return invalid(message),
         };
         let (repository, missing) = entry.commit(git, &name, &commit, &reference, None);
@@ -469,7 +465,7 @@ impl Entry {
     fn settled(&self, git: &Git, repository: &Repository) -> Option<Tip> {
         let Repository::Found(found) = repository else { return None };
         let tip = Tip::of(self.refs.as_deref()?, git)?;
-        (found.id == tip.commit()).then_some(tip)
+        (found.id == tip.commit).then_some(tip)
     }
 
     /// What a commit has, and what has to be looked up for it.

@@ -5,46 +5,50 @@ import type { Form, Input } from '@/api/schema'
 import DeployDialog from '@/components/DeployDialog.vue'
 import InputField from '@/components/InputField.vue'
 import { i18n } from '@/i18n'
-import { fitting, isId, revisions, short } from '@/lib/revisions'
+import { fitting, short } from '@/lib/revisions'
 import { run, service } from './samples'
 
 const global = { plugins: [i18n] }
 const id = (n: number) => `${n}`.repeat(40)
 const commits = Array.from({ length: 7 }, (_, n) => ({ commit: id(n + 1), subject: `Change ${n + 1}`, author: n % 2 ? 'Ben' : 'Anna', at: new Date(Date.now() - (n + 1) * 86_400_000).toISOString() }))
-const form: Form = { inputs: [], live: {}, branches: [{ name: 'main', commit: id(1) }], tags: [{ name: 'v9', commit: id(3) }, { name: 'v10', commit: id(2) }], commits }
+const revisions = Array.from({ length: 7 }, (_, n) => ({ name: `v1.${12 - n}`, commit: id(n + 1) }))
+const form: Form = { inputs: [], live: {}, branches: [{ name: 'main', commit: id(1) }], tags: revisions, revisions, commits }
 const made = { cursor: '', deployment: run(), steps: [], usual: [], may: { cancel: true, approve: false, deploy: true, trust: false } }
 
-test('of a branch its commits are offered, as they are; else versions, the highest first, then branches', () => {
-  const all = revisions(form)
-  expect(revisions({ ...form, commits: [] }).map(({ name }) => name)).toEqual(['v10', 'v9', 'main'])
-  expect(all.map(({ name }) => name).slice(0, 2)).toEqual(['Change 1', 'Change 2'])
-  expect(fitting(all, ' ben ').map(({ name }) => name)).toEqual(['Change 2', 'Change 4', 'Change 6'])
-  expect(fitting(all, '2222').map(({ name }) => name)).toEqual(['Change 2'])
-  expect([short(id(4)), short('main'), isId('abcdef1'), isId('main'), isId('abc')]).toEqual(['44444444', 'main', true, false, false])
+test('a version is found by its name or its commit', () => {
+  expect(fitting(revisions, ' V1.1 ').map(({ name }) => name)).toEqual(['v1.12', 'v1.11', 'v1.10'])
+  expect(fitting(revisions, '2222').map(({ name }) => name)).toEqual(['v1.11'])
+  expect([short(id(4)), short('main')]).toEqual(['44444444', 'main'])
 })
 
-test('one chooses what to deploy from rows that say what, who and when, or by an id', async () => {
-  vi.spyOn(api, 'form').mockResolvedValue(form)
-  const start = vi.spyOn(api, 'start').mockResolvedValue(made)
+async function opened(offers: Form) {
+  vi.spyOn(api, 'form').mockResolvedValue(offers)
   const dialog = mount(DeployDialog, { props: { service: service() }, global, attachTo: document.body })
   await flushPromises()
+  return dialog
+}
+
+test('one chooses what to deploy from the versions that the service permits', async () => {
+  const start = vi.spyOn(api, 'start').mockResolvedValue(made)
+  const dialog = await opened(form)
   const rows = () => dialog.findAll('.ver').map((row) => row.text())
   expect(rows()).toHaveLength(1 + 5)
-  expect(rows()[1]).toMatch(/^Change 1\s*11111111 · Anna · yesterday\s*commit$/)
+  expect(rows()[1]).toMatch(/^v1\.12\s*11111111$/)
+  await dialog.find('#v-find').setValue('v9')
+  expect([rows().length, dialog.find('.vers--box .muted').text()]).toEqual([1, 'No version is called so.'])
+  await dialog.find('#v-find').setValue('')
   await dialog.find('.vers__all button').trigger('click')
   expect(rows()).toHaveLength(1 + 7)
-  await dialog.find(`input[value="${id(6)}"]`).setValue(true)
-  expect(dialog.find('.say').text()).toBe('66666666')
+  await dialog.find('input[value="v1.7"]').setValue(true)
+  expect(dialog.find('.say').text()).toBe('v1.7')
   await dialog.find('form').trigger('submit')
   await flushPromises()
-  expect(start.mock.calls[0]?.[2]).toMatchObject({ revision: id(6) })
+  expect(start.mock.calls[0]?.[2]).toMatchObject({ revision: 'v1.7' })
+})
 
-  // An older one is not listed.
-  await dialog.find('#v-find').setValue('abcdef12')
-  expect(rows().at(-1)).toMatch(/^abcdef12\s*Typed by its id\.\s*commit$/)
-  await dialog.find('input[value="abcdef12"]').setValue(true)
-  await dialog.find('#v-find').setValue('')
-  expect(dialog.find<HTMLInputElement>('input[value="abcdef12"]').element.checked).toBe(true)
+test('where a branch is followed there is nothing else to choose, whatever else the repository has', async () => {
+  const dialog = await opened({ ...form, revisions: [] })
+  expect(dialog.find('.ver').exists()).toBe(false)
 })
 
 test('an answer that is a commit is chosen from rows, or typed', async () => {

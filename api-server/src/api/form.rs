@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use crds::argument_specs::{self, Proposed};
 use crds::service::{Input, InputType};
+use git::{Refs, Selector};
 use jiff::Timestamp;
 use protocol::event::Kind;
 use serde::{Deserialize, Serialize};
@@ -32,10 +33,12 @@ pub struct Form {
     pub branches: Vec<GitRef>,
     /// Its tags.
     pub tags: Vec<GitRef>,
-    /// The last commits of what the Service follows, newest first, at most 50: the states that a branch itself had, so
-    /// what lies within a branch that was merged is not among them. Empty without a repository, or as long as they could not
-    /// be read, or where neither a branch is followed nor the form asks for a commit. Where the Service follows a branch, each
-    /// of them may be the `revision` of a run.
+    /// The tags that a run may have as its `revision`: those in the range of versions that the Service follows, the highest
+    /// first. Empty where it follows anything else: then nothing but that, and what was live, may be deployed.
+    pub revisions: Vec<GitRef>,
+    /// Where the form asks for a commit: the last ones of what the Service follows, newest first, at most 50. They are the
+    /// states that a branch itself had, so what lies within a branch that was merged is not among them. Empty as long as they
+    /// could not be read.
     pub commits: Vec<GitCommit>,
 }
 
@@ -59,6 +62,18 @@ pub struct GitRef {
     pub name: String,
     /// To what it points.
     pub commit: String,
+}
+
+impl From<&git::Ref> for GitRef {
+    fn from(found: &git::Ref) -> Self {
+        Self { name: found.name.clone(), commit: found.commit.clone() }
+    }
+}
+
+/// As PostgreSQL has it.
+fn known(found: store::refs::Ref) -> git::Ref {
+    let kind = if found.kind == git::Kind::Tag.as_str() { git::Kind::Tag } else { git::Kind::Branch };
+    git::Ref { kind, name: found.name, commit: found.commit }
 }
 
 /// What is to be expected of a run.
@@ -128,26 +143,28 @@ pub async fn form(
     let (row, _) = service(&app, &namespace, &name).await?;
     let object: crds::Service =
         serde_json::from_value(row.object).map_err(|_| Problem::not_found("service"))?;
-    let (mut branches, mut tags, mut commits) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut refs, mut revisions, mut commits) = (Refs::default(), Vec::new(), Vec::new());
     if let Some(git) = &object.spec.source.git {
         let repository = git.repository(&namespace);
-        for found in store::refs::of(app.pool()?, &repository).await? {
-            let list = if found.kind == "tag" { &mut tags } else { &mut branches };
-            list.push(GitRef { name: found.name, commit: found.commit });
+        refs.list = store::refs::of(app.pool()?, &repository).await?.into_iter().map(known).collect();
+        if let Some(range) = &git.semver {
+            // A range that is none is the operator's to tell.
+            let permitted = refs.permitted(&Selector::Semver(range.clone())).unwrap_or_default();
+            revisions.extend(permitted.into_iter().rev().map(GitRef::from));
         }
         let source = object.status.as_ref().and_then(|status| status.source.as_ref());
         let revision = source.map(|source| source.revision.as_str()).unwrap_or_default();
-        // Chosen as a revision it would be refused where no branch is followed.
         let asked = object.spec.inputs.iter().any(|input| input.type_ == InputType::GitCommit);
-        let followed = git.followed(revision).filter(|name| asked || name.starts_with("refs/heads/"));
-        if let Some(followed) = followed {
+        if let Some(followed) = git.followed(revision).filter(|_| asked) {
             let known = store::commits::of(app.pool()?, &repository, &followed).await?;
             commits.extend(known.into_iter().map(GitCommit::from));
         }
     }
     let live = object.status.and_then(|status| status.live).map(|live| live.inputs).unwrap_or_default();
     let inputs = object.spec.inputs.into_iter().map(view::input).collect();
-    Ok(Json(Form { inputs, live, branches, tags, commits }))
+    let (tags, branches): (Vec<_>, Vec<_>) = refs.list.iter().partition(|found| found.kind == git::Kind::Tag);
+    let [branches, tags] = [branches, tags].map(|list| list.into_iter().map(GitRef::from).collect());
+    Ok(Json(Form { inputs, live, branches, tags, revisions, commits }))
 }
 
 /// What a run would do, as far as the last one tells.

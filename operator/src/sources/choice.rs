@@ -3,11 +3,7 @@
 use crds::{Service, promotion, source::Git};
 use kube::ResourceExt;
 
-use super::{
-    Entry,
-    histories::{Has, Tip},
-    selector,
-};
+use super::{Entry, selector};
 
 /// Whether a commit is live at another Service from which it may be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,25 +21,22 @@ pub(super) enum Choice {
     Taken { name: String, commit: String, reference: String },
     /// It is not known yet.
     Looking,
-    /// It is not known yet, and nobody is about to find it out: see `Sources::learn`.
-    Learn(Tip),
     /// It may not be chosen: why.
     Not(String),
 }
 
 impl Entry {
-    /// One of the refs that the Service permits, by its name or its commit, one of the last commits of the branch that it
-    /// follows, a commit of `lived`, which were live, or one that is live at a Service that follows the same. `patient`: what
-    /// is not known may have come a moment ago.
+    /// One of the refs that the Service permits, by its name or its commit, a commit of `lived`, which were live, or one that
+    /// is live at a Service that follows the same. `patient`: what is not known may have come a moment ago.
     pub(super) fn choice(
-        &mut self,
+        &self,
         git: &Git,
         revision: &str,
         lived: &[String],
         others: Promoted,
         patient: bool,
     ) -> Choice {
-        let Some(refs) = self.refs.clone() else { return Choice::Looking };
+        let Some(refs) = &self.refs else { return Choice::Looking };
         let permitted = refs.permitted(&selector(git)).unwrap_or_default();
         if let Some(found) = permitted.iter().rfind(|r| r.name == revision || r.commit == revision) {
             let folder = if found.kind == git::Kind::Tag { "tags" } else { "heads" };
@@ -53,25 +46,12 @@ impl Entry {
                 reference: format!("refs/{folder}/{}", found.name),
             };
         }
-        let taken = |name: &str, reference: &str| Choice::Taken {
-            name: name.to_owned(),
-            commit: revision.to_owned(),
-            reference: reference.to_owned(),
-        };
         if lived.iter().any(|commit| commit == revision) || others == Promoted::Yes {
-            return taken("", "");
-        }
-        let mut unread = None;
-        if git::is_commit(revision)
-            && let Some(tip) = Tip::of(&refs, git)
-            && let Some(branch) = tip.branch()
-        {
-            match self.histories.has(&tip, revision) {
-                Has::Yes => return taken(branch, tip.reference()),
-                Has::Looking => return Choice::Looking,
-                Has::Ask => return Choice::Learn(tip),
-                Has::No(why) => unread = why,
-            }
+            return Choice::Taken {
+                name: String::new(),
+                commit: revision.to_owned(),
+                reference: String::new(),
+            };
         }
         if git::is_commit(revision) && patient {
             return Choice::Looking;
@@ -80,7 +60,7 @@ impl Entry {
             return Choice::Not(message);
         }
         let names: Vec<_> = permitted.iter().map(|r| r.name.as_str()).collect();
-        Choice::Not(refusal(revision, &names, unread.as_deref()))
+        Choice::Not(refusal(revision, &names))
     }
 }
 
@@ -105,16 +85,12 @@ pub(super) fn promoted<'a>(
     found
 }
 
-/// Why a revision is not one to choose. `permitted`: names of refs, the one that is followed last; `unread`: why the last
-/// commits of the branch are not known. Pure.
-fn refusal(revision: &str, permitted: &[&str], unread: Option<&str>) -> String {
-    let names: Vec<_> = permitted.iter().rev().take(5).copied().collect();
-    let most = git::MOST;
-    let unread = unread.map(|why| format!("; those {most} could not be read: {why}")).unwrap_or_default();
+/// Why a revision is not one to choose. `permitted`: names of refs, the one that is followed last. Pure.
+fn refusal(revision: &str, permitted: &[&str]) -> String {
+    let names: String = permitted.iter().rev().take(5).flat_map(|name| [name, ", "]).collect();
     format!(
-        "{revision} is not one that this Service permits; it permits {}, the last {most} commits of a branch that it follows, \
-         commits that were live, and what is live at a Service of this namespace that follows the same{unread}",
-        names.join(", ")
+        "{revision} is not one that this Service permits; it permits {names}commits that were live, and what is live at a \
+         Service of this namespace that follows the same"
     )
 }
 
@@ -167,60 +143,56 @@ mod tests {
         entry
     }
 
-    fn choose(entry: &mut Entry, revision: &str) -> Choice {
-        let git = entry.git.clone();
-        entry.choice(&git, revision, &[], Promoted::No, false)
+    fn choose(git: &Value, revision: &str, lived: &[&str], patient: bool) -> Choice {
+        let entry = entry(git);
+        let lived: Vec<_> = lived.iter().map(|commit| (*commit).to_owned()).collect();
+        entry.choice(&entry.git, revision, &lived, Promoted::No, patient)
     }
 
-    fn refused(choice: &Choice, words: &str) {
-        assert!(matches!(choice, Choice::Not(said) if said.contains(words)), "{choice:?}");
+    fn taken(name: &str, commit: &str, reference: &str) -> Choice {
+        Choice::Taken { name: name.into(), commit: commit.into(), reference: reference.into() }
     }
 
     #[test]
-    fn an_earlier_commit_of_the_branch_that_is_followed_may_be_chosen() {
+    fn a_ref_that_matches_may_be_chosen_and_what_was_live() {
         for git in [json!({}), json!({"branch": "main"})] {
-            let mut entry = entry(&git);
-            let Choice::Learn(tip) = choose(&mut entry, OLD) else { panic!("nobody has looked") };
-            assert_eq!((tip.commit(), tip.reference()), (TIP, "refs/heads/main"));
-            assert_eq!(choose(&mut entry, OLD), Choice::Looking);
-            // What is permitted anyway does not wait for it.
-            let taken = |name: &str, commit: &str, reference: &str| Choice::Taken {
-                name: name.into(),
-                commit: commit.into(),
-                reference: reference.into(),
-            };
-            assert_eq!(choose(&mut entry, "main"), taken("main", TIP, "refs/heads/main"));
-            let ours = entry.git.clone();
-            let lived = entry.choice(&ours, OLD, &[OLD.into()], Promoted::No, false);
-            assert_eq!(lived, taken("", OLD, ""));
-
-            entry.histories.know(&tip, &[TIP, OLD]);
-            assert_eq!(choose(&mut entry, OLD), taken("main", OLD, "refs/heads/main"));
-            // The tip of another branch; by half its id; by a name that is none of a ref.
-            for other in [COMMIT, &OLD[..12], "side", "v1.0.0", "HEAD~1"] {
-                refused(
-                    &choose(&mut entry, other),
-                    "it permits main, the last 50 commits of a branch that it follows, ",
-                );
+            for revision in ["main", TIP] {
+                assert_eq!(choose(&git, revision, &[], false), taken("main", TIP, "refs/heads/main"));
             }
-            // It may be about to be live at another Service.
-            let ours = entry.git.clone();
-            assert_eq!(entry.choice(&ours, COMMIT, &[], Promoted::No, true), Choice::Looking);
         }
+        for git in [json!({"tag": "v1.0.0"}), json!({"semver": "^1"})] {
+            for revision in ["v1.0.0", OLD] {
+                assert_eq!(choose(&git, revision, &[], false), taken("v1.0.0", OLD, "refs/tags/v1.0.0"));
+            }
+            assert_eq!(choose(&git, COMMIT, &[TIP, COMMIT], false), taken("", COMMIT, ""));
+        }
+        // It may be about to be live at another Service.
+        assert_eq!(choose(&json!({}), COMMIT, &[], true), Choice::Looking);
     }
 
     #[test]
-    fn whoever_wrote_a_tag_a_range_or_a_commit_means_no_other() {
-        for git in [json!({"tag": "v1.0.0"}), json!({"semver": "^1"}), json!({"commit": OLD})] {
-            refused(&choose(&mut entry(&git), TIP), &format!("{TIP} is not one that this Service permits"));
+    fn nothing_else_may_be_chosen() {
+        for (git, permits) in [
+            (json!({}), "it permits main, commits that were live"),
+            (json!({"branch": "side"}), "it permits side, commits that were live"),
+            (json!({"semver": "^1"}), "it permits v1.0.0, commits that were live"),
+            (json!({"commit": COMMIT}), "it permits commits that were live"),
+        ] {
+            // Commits of other refs; one that no ref names any more; half an id; no name of a ref.
+            for revision in ["e".repeat(40).as_str(), &TIP[..12], "HEAD~1", "v0"] {
+                let said = choose(&git, revision, &[], false);
+                assert!(matches!(&said, Choice::Not(said) if said.contains(permits)), "{revision}: {said:?}");
+            }
         }
-    }
-
-    #[test]
-    fn commits_that_could_not_be_read_are_a_reason_that_is_told() {
-        let mut entry = entry(&json!({}));
-        let Choice::Learn(tip) = choose(&mut entry, OLD) else { panic!("nobody has looked") };
-        entry.histories.fail(&tip, "no filters");
-        refused(&choose(&mut entry, OLD), "those 50 could not be read: no filters");
+        for (git, revision) in [
+            (json!({}), OLD),
+            (json!({}), "side"),
+            (json!({}), "v1.0.0"),
+            (json!({"branch": "side"}), TIP),
+            (json!({"semver": "^2"}), OLD),
+            (json!({"commit": COMMIT}), TIP),
+        ] {
+            assert!(matches!(choose(&git, revision, &[], false), Choice::Not(_)), "{git}: {revision}");
+        }
     }
 }

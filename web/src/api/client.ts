@@ -130,8 +130,8 @@ export const api = {
     asked('POST', `/deployments/${part(uid)}/cancel`, { how }),
   /** Runs of all Services that one may see, newest first. */
   find: (which: FindRuns): Promise<DeploymentPage> => asked('GET', `/deployments${query({ ...which })}`),
-  /** While an upgrade is on, a server of before may answer, which knows of no commits. */
-  form: async (namespace: string, name: string): Promise<Form> => ({ ...{ commits: [] }, ...(await asked<Form>('GET', `/services/${part(namespace)}/${part(name)}/form`)) }),
+  /** While an upgrade is on, a server of before may answer, which knows of neither. */
+  form: async (namespace: string, name: string): Promise<Form> => ({ ...{ revisions: [], commits: [] }, ...(await asked<Form>('GET', `/services/${part(namespace)}/${part(name)}/form`)) }),
   plan: (namespace: string, name: string): Promise<Plan> => asked('GET', `/services/${part(namespace)}/${part(name)}/plan`),
   decide: (uid: string, decision: YesOrNo, digest: string): Promise<DeploymentAnswer> =>
     asked('POST', `/deployments/${part(uid)}/approval`, { decision, digest }),

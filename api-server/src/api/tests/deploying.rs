@@ -351,12 +351,19 @@ async fn output_is_searched_and_taken_along(pool: PgPool) {
 #[sqlx::test(migrator = "store::MIGRATIONS")]
 async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
     let site = site(&pool).await;
-    let git = json!({"source": {"git": {"url": "https://git.example.com/blog", "branch": "main"}},
-        "inputs": form()["inputs"]});
-    site.service("team", "blog", 2, git, live()).await;
+    let mut inputs = form()["inputs"].as_array().unwrap().clone();
+    let from = |chosen: Value, inputs: &[Value]| {
+        let mut git = json!({"url": "https://git.example.com/blog"});
+        git.as_object_mut().unwrap().extend(chosen.as_object().unwrap().clone());
+        json!({"source": {"git": git}, "inputs": inputs})
+    };
+    site.service("team", "range", 4, from(json!({"semver": "1.x"}), &inputs), live()).await;
+    inputs.push(json!({"name": "fix", "type": "gitCommit"}));
+    site.service("team", "blog", 2, from(json!({"branch": "main"}), &inputs), live()).await;
     let of = site.fake.world().services["blog"].spec.source.git.clone().unwrap().repository("team");
-    let refs = [("branch", "main", "c1"), ("branch", "next", "c2"), ("tag", "v1.0", "c2")];
-    store::refs::replace(&pool, &of, refs.into_iter()).await.unwrap();
+    let tags = [("tag", "v1.0", "c2"), ("tag", "v1.9.0", "c3"), ("tag", "v1.10.0", "c4"), ("tag", "v2.0", "c5")];
+    let refs = [("branch", "main", "c1"), ("branch", "next", "c2")].into_iter().chain(tags);
+    store::refs::replace(&pool, &of, refs).await.unwrap();
     for (reference, subjects) in
         [("refs/heads/main", vec!["Newer", ""]), ("refs/heads/next", vec!["Not followed"])]
     {
@@ -376,10 +383,16 @@ async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
     let first = json!({"commit": "id of Newer", "subject": "Newer", "author": "Ann", "at": NOW});
     assert_eq!((&body["commits"][0], &body["commits"][1]["subject"]), (&first, &json!("")));
     assert_eq!(body["commits"].as_array().unwrap().len(), 2, "{body}");
+    // Of a branch there is nothing else to deploy; of a range of versions there is what is in it.
+    assert_eq!(body["revisions"], json!([]));
+    let (_, range) = site.get("anna", "/services/team/range/form").await;
+    let names: Vec<_> = range["revisions"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["v1.10.0", "v1.9.0", "v1.0"]);
+    assert_eq!(range["commits"], json!([]), "nobody asks for one");
     let inline = json!({"source": {"inline": {"deploy.yml": "[]"}}, "inputs": form()["inputs"]});
     site.service("team", "tiny", 3, inline, live()).await;
     let (_, none) = site.get("anna", "/services/team/tiny/form").await;
-    assert_eq!((&none["commits"], &none["branches"]), (&json!([]), &json!([])));
+    assert_eq!([&none["commits"], &none["branches"], &none["revisions"]], [&json!([]); 3]);
 
     let (_, none) = site.get("anna", "/services/team/blog/plan").await;
     assert_eq!(none, json!({"steps": [], "declared": [], "notes": []}));

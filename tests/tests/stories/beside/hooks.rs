@@ -56,9 +56,9 @@ async fn a_push_is_deployed_at_once() -> Outcome {
             story.numbered_ends(name, 2).await?;
         }
         let looks = repository.checks().await? - before;
-        // One for the refs; for each path one for the commit and one for the trees on the way to it; one for the branch's last
-        // commits; and each run fetches its commit.
-        ensure!(looks <= 8, "expected one look for both Services, saw {looks}");
+        // One for the refs; for each path one for the commit and one for the trees on the way to it; and each run fetches its
+        // commit.
+        ensure!(looks <= 7, "expected one look for both Services, saw {looks}");
         // The same again: whichever replica hears it, nothing follows from it.
         same("again", delivered(&secret).await?.0, 202)?;
         let activity = format!("/activity?what=source.announced&namespace={}", story.namespace);

@@ -42,9 +42,8 @@ async fn sees(story: &Story, service: &str, commit: &str) -> Result<()> {
 async fn production_runs_what_staging_has_shown() -> Outcome {
     Story::tell("promoted", async |story| {
         let repository = Repository::public(story).await?;
-        // The topic's own: nothing of main is among its commits, of which each may be chosen.
-        repository.commit("topic", "deploy.yml", &playbook("topic"), None).await?;
         let shown = repository.commit("main", "deploy.yml", &playbook("shown"), None).await?;
+        repository.commit("topic", "deploy.yml", &playbook("topic"), None).await?;
         for (name, branch) in [("staging", "main"), ("production", "main"), ("preview", "topic")] {
             story.apply(&environment(&repository, name, branch)).await?;
         }
