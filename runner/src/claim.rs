@@ -8,12 +8,14 @@ use protocol::claim::{self, ClaimGranted, ClaimRefused, ClaimRequest};
 use ureq::{
     Agent,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem},
+    unversioned::transport::DefaultConnector,
 };
 
 use crate::{
     clock,
     config::Config,
     failure::{CLAIM_REFUSED, Stop},
+    names::Remembered,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -128,7 +130,7 @@ pub fn agent(config: &Config) -> Result<Agent, Stop> {
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_global(Some(TIMEOUT))
         .build();
-    Ok(agent.new_agent())
+    Ok(Agent::with_parts(agent, DefaultConnector::default(), Remembered::default()))
 }
 
 /// What an answer means.

@@ -20,6 +20,7 @@ mod lines;
 mod loopback;
 mod mask;
 mod memory;
+mod names;
 mod outcome;
 mod output;
 pub mod parsers;
