@@ -30,6 +30,9 @@ pub const ANNOTATION_REQUESTED_BY: &str = "fastdeploy.dev/requested-by";
 pub const ANNOTATION_TRACEPARENT: &str = "fastdeploy.dev/traceparent";
 /// Annotation on a Deployment that did not come from the api-server, beside [`ANNOTATION_REQUESTED_BY`].
 pub const ANNOTATION_REQUESTED_VIA: &str = "fastdeploy.dev/requested-via";
+/// Annotation on a Deployment with secret answers of its own: by which the api-server knows whether it is asked for the
+/// same ones again. Nobody else can tell anything from it.
+pub const ANNOTATION_SECRET_INPUTS_MAC: &str = "fastdeploy.dev/secret-inputs-mac";
 /// Value of [`ANNOTATION_REQUESTED_VIA`]: straight at Kubernetes.
 pub const VIA_KUBECTL: &str = "Kubectl";
 /// Annotation on a Service: who changed its spec last. The api-server writes it, and an admission policy for whoever

@@ -72,7 +72,7 @@ mod tests {
     impl Resolver for Counting {
         fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
             let n = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-            if n % 3 == 0 {
+            if n.is_multiple_of(3) {
                 return Err(Error::HostNotFound);
             }
             let mut addresses = self.empty();
@@ -99,7 +99,11 @@ mod tests {
         let names = remembering(KEEP);
         assert_eq!([ask(&names, API), ask(&names, API)], [Some(1), Some(1)]);
         assert_eq!(ask(&names, OTHER), Some(2));
-        assert_eq!([ask(&names, API), ask(&names, API)], [None, Some(4)], "what was not found is asked again");
+        assert_eq!(
+            [ask(&names, API), ask(&names, API)],
+            [None, Some(4)],
+            "what was not found is asked again"
+        );
     }
 
     #[test]

@@ -181,7 +181,9 @@ fn cancelled_now() {
     let running = Pod::new(SLOW).start().until("TASK [Third]");
     let began = Instant::now();
     let run = running.cancel("Now").wait();
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    // Long before the step would have ended. A signal that comes just while Ansible forks can be lost in the child; then
+    // it is killed ten seconds later.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_eq!((run.verdict.result, run.reason()), (RunResult::Cancelled, "Cancelled"), "{}", run.log);
     assert_eq!(run.states()[2], ("Third", StepState::Cancelled));
     assert_eq!(run.states()[3], ("Fourth", StepState::Pending));

@@ -72,7 +72,7 @@ test('a preview tells what would change, and what it cannot know', () => {
 
 test('only the servers that failed are done again, without a question; a preview is another deed than the run', async () => {
   vi.spyOn(api, 'plan').mockResolvedValue({ steps: [], declared: [], notes: [] })
-  vi.spyOn(api, 'form').mockResolvedValue({ inputs: [], live: {}, commits: [], branches: [], tags: [{ name: 'v1', commit: 'abc' }] })
+  vi.spyOn(api, 'form').mockResolvedValue({ inputs: [], live: {}, commits: [], branches: [], tags: [], revisions: [{ name: 'v1', commit: 'abc' }] })
   const start = vi.spyOn(api, 'start').mockRejectedValue(new Refused(500, 'x', ''))
   const form = [{ name: 'version', type: 'text' as const, required: true }]
   const rest = mount(DeployDialog, { props: { service: service({ inputs: form }), failedOf: { number: 7, hosts: ['web2'] } }, global, attachTo: document.body })

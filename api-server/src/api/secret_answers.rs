@@ -9,6 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::problem::{FieldError, Problem};
+use crate::identity::key::SigningKey;
 
 /// Longest secret answer, in bytes: a long key with its certificates.
 const MAX_VALUE: usize = 64 << 10;
@@ -76,6 +77,12 @@ impl Values {
     /// For the Secret.
     pub const fn reveal(&self) -> &BTreeMap<String, String> {
         &self.0
+    }
+
+    /// By which the answers of that run are known again; it tells nobody else anything.
+    pub fn mac(&self, key: &SigningKey, run: &str) -> String {
+        let said = self.0.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        key.mac(&[run.as_bytes()].into_iter().chain(said).collect::<Vec<_>>())
     }
 
     /// What is wrong with them as answers to this form. `all`: each required one has to be there. Pure; no message has

@@ -160,8 +160,7 @@ pub(crate) async fn make(
     }
     let mut wrong = wrong(&service.spec.inputs, &spec);
     if let Some(said) = &said {
-        let again = spec.repeat.is_some() || spec.failed_of.is_some();
-        wrong.extend(said.wrong(&service.spec.inputs, !again));
+        wrong.extend(said.wrong(&service.spec.inputs, !is_again(&spec)));
     }
     if let Some(first) = wrong.first() {
         let detail = first.message.clone();
@@ -169,12 +168,15 @@ pub(crate) async fn make(
     }
     let trigger = trigger(who, &key);
     let mut wanted = wanted(&service, namespace, who, &trigger, spec);
-    if said.is_some() {
-        wanted.spec.secret_inputs = Some(answers_in(names::secret_inputs(&wanted.name_any())));
+    if let Some(said) = &said {
+        let run = wanted.name_any();
+        wanted.spec.secret_inputs = Some(answers_in(names::secret_inputs(&run)));
+        wanted
+            .annotations_mut()
+            .insert(names::ANNOTATION_SECRET_INPUTS_MAC.to_owned(), said.mac(&app.key, &run));
     }
     if let Some(request) = &request {
-        let trace = (names::ANNOTATION_TRACEPARENT.to_owned(), request.traceparent());
-        wanted.metadata.annotations.get_or_insert_default().extend([trace]);
+        wanted.annotations_mut().insert(names::ANNOTATION_TRACEPARENT.to_owned(), request.traceparent());
     }
     match app.cluster.create(namespace, &wanted).await? {
         Created::New(made) => {
@@ -198,7 +200,9 @@ pub(crate) async fn make(
             let there = app.cluster.deployment(namespace, &wanted.name_any()).await?;
             let there = there.filter(|there| {
                 let asked = DeploymentSpec { cancel: None, approval: None, ..there.spec.clone() };
-                asked == wanted.spec && names::requester(there.annotations()) == Some(who.name.as_str())
+                asked == wanted.spec
+                    && names::requester(there.annotations()) == Some(who.name.as_str())
+                    && is_answered(app, there, said.as_ref())
             });
             let there = there.ok_or_else(key_used)?;
             // The first time may have ended between the two.
@@ -211,6 +215,12 @@ pub(crate) async fn make(
         }
         Created::Refused(refusal) => Err(Problem::refused(refusal)),
     }
+}
+
+/// Whether that run was given these secret answers.
+pub(crate) fn is_answered(app: &App, run: &crds::Deployment, said: Option<&Values>) -> bool {
+    let known = run.annotations().get(names::ANNOTATION_SECRET_INPUTS_MAC);
+    known == said.map(|said| said.mac(&app.key, &run.name_any())).as_ref()
 }
 
 /// The Secret comes after the run, which owns it. A run that will never get it does not wait for it.
@@ -230,6 +240,11 @@ async fn keep(app: &App, made: &crds::Deployment, said: &Values) -> Result<(), P
     Err(problem)
 }
 
+/// An earlier run is repeated, which had its answers.
+const fn is_again(spec: &DeploymentSpec) -> bool {
+    spec.repeat.is_some() || spec.failed_of.is_some()
+}
+
 /// All that can be known to be wrong before Kubernetes is asked. Pure.
 fn wrong(form: &[crds::service::Input], spec: &DeploymentSpec) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -242,7 +257,7 @@ fn wrong(form: &[crds::service::Input], spec: &DeploymentSpec) -> Vec<FieldError
     if spec.repeat.is_some() && spec.failed_of.is_some() {
         say("failedOf", "write repeat or failedOf, not both.");
     }
-    let again = spec.repeat.is_some() || spec.failed_of.is_some();
+    let again = is_again(spec);
     if again && spec.revision.is_some() {
         say("revision", "what is repeated has its revision: leave it out.");
     }

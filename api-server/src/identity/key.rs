@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use rcgen::{KeyPair, PKCS_ED25519};
 use sha2::{Digest, Sha256};
@@ -16,8 +17,15 @@ pub struct SigningKey(Arc<RwLock<Ring>>);
 
 struct Ring {
     kid: String,
-    private: EncodingKey,
+    private: Private,
     public: BTreeMap<String, DecodingKey>,
+}
+
+#[derive(Clone)]
+struct Private {
+    signs: EncodingKey,
+    /// See [`SigningKey::mac`].
+    mac: [u8; 32],
 }
 
 /// A new key: PEM and name.
@@ -58,9 +66,22 @@ impl SigningKey {
         self.0.read().unwrap_or_else(PoisonError::into_inner).kid.clone()
     }
 
+    /// HMAC-SHA-256 of something, in hex, that only we can make: with a key of its own, which follows from the one that
+    /// signs and is another one after a rotation.
+    pub fn mac(&self, of: &[&[u8]]) -> String {
+        let key = self.0.read().unwrap_or_else(PoisonError::into_inner).private.mac;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
+        for part in of {
+            // No two lists of parts are the same bytes.
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        hex::encode(mac.finalize().into_bytes())
+    }
+
     /// What signs.
     pub(super) fn private(&self) -> EncodingKey {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).private.clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).private.signs.clone()
     }
 
     /// What the signature of that name is checked with.
@@ -68,7 +89,7 @@ impl SigningKey {
         self.0.read().unwrap_or_else(PoisonError::into_inner).public.get(kid).cloned()
     }
 
-    fn read(pem: &str, kid: &str) -> Result<(String, EncodingKey, DecodingKey), Error> {
+    fn read(pem: &str, kid: &str) -> Result<(String, Private, DecodingKey), Error> {
         let kid = kid.trim();
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if kid.is_empty() || kid.len() > 64 || !kid.bytes().all(plain) {
@@ -78,7 +99,9 @@ impl SigningKey {
         if !pair.is_compatible(&PKCS_ED25519) {
             return Err(Error::Kind);
         }
-        let private = EncodingKey::from_ed_pem(pem.as_bytes())?;
+        let mac =
+            Sha256::new().chain_update("fastdeploy mac\n").chain_update(pair.serialized_der()).finalize();
+        let private = Private { signs: EncodingKey::from_ed_pem(pem.as_bytes())?, mac: mac.into() };
         Ok((kid.to_owned(), private, DecodingKey::from_ed_der(pair.public_key_raw())))
     }
 }
@@ -145,6 +168,16 @@ pub(crate) mod tests {
         for kid in ["", " ", "a b", "a\"b", &"x".repeat(65)] {
             assert!(matches!(SigningKey::from_pem(&generate().unwrap().0, kid), Err(Error::Name)), "{kid:?}");
         }
+    }
+
+    #[test]
+    fn a_mac_is_of_its_key_and_of_each_part() {
+        let (pem, kid) = generate().unwrap();
+        let key = SigningKey::from_pem(&pem, &kid).unwrap();
+        let mac = key.mac(&[b"run", b"hunter2"]);
+        assert_eq!(mac, SigningKey::from_pem(&pem, &kid).unwrap().mac(&[b"run", b"hunter2"]));
+        assert!(mac != key.mac(&[b"run", b"hunter3"]) && mac != key.mac(&[b"runh", b"unter2"]));
+        assert_ne!(mac, any().mac(&[b"run", b"hunter2"]));
     }
 
     #[test]

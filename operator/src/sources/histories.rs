@@ -21,7 +21,7 @@ const AGAIN: u64 = 12;
 pub(super) struct Tip {
     /// See `crds::source::Git::followed`.
     followed: String,
-    commit: String,
+    pub(super) commit: String,
 }
 
 impl Tip {
@@ -99,7 +99,12 @@ impl Sources {
         };
         if let Err(error) = learned {
             let (url, followed) = (&git.url, &tip.followed);
-            tracing::info!(url, followed, error, "the last commits could not be learned; there is less to choose from");
+            tracing::info!(
+                url,
+                followed,
+                error,
+                "the last commits could not be learned; there is less to choose from"
+            );
             if let Some(entry) = self.lock().get_mut(&key) {
                 entry.histories.failed(&tip, entry.begun);
             }

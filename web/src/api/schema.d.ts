@@ -1269,10 +1269,9 @@ export interface components {
             /** @description Branches of the Service's repository, as they were last seen; empty without one. */
             branches: components["schemas"]["GitRef"][];
             /**
-             * @description The last commits of what the Service follows, newest first, at most 50: the states that a branch itself had, so
-             *     what lies within a branch that was merged is not among them. Empty without a repository, or as long as they could not
-             *     be read, or where neither a branch is followed nor the form asks for a commit. Where the Service follows a branch, each
-             *     of them may be the `revision` of a run.
+             * @description Where the form asks for a commit: the last ones of what the Service follows, newest first, at most 50. They are the
+             *     states that a branch itself had, so what lies within a branch that was merged is not among them. Empty as long as they
+             *     could not be read.
              */
             commits: components["schemas"]["GitCommit"][];
             /** @description The fields. */
@@ -1281,6 +1280,11 @@ export interface components {
             live: {
                 [key: string]: unknown;
             };
+            /**
+             * @description The tags that a run may have as its `revision`: those in the range of versions that the Service follows, the highest
+             *     first. Empty where it follows anything else: then nothing but that, and what was live, may be deployed.
+             */
+            revisions: components["schemas"]["GitRef"][];
             /** @description Its tags. */
             tags: components["schemas"]["GitRef"][];
         };

@@ -179,6 +179,15 @@ async fn secret_answers_are_kept_by_their_run(pool: PgPool) {
         assert_eq!((status, again["deployment"]["name"].as_str()), (200, Some(name.as_str())));
         assert!(site.fake.world().secrets.contains_key(&name));
     }
+    // Another answer is another request, though nobody can read the first one again.
+    for other in [
+        json!({"secretInputs": {"values": {"pin": "hunter3"}}}),
+        json!({"secretInputs": {"secretRef": {"name": format!("{name}-inputs")}}}),
+    ] {
+        let (status, body) = site.post("anna", path, Some("one"), &other).await;
+        assert_eq!((status, &body["reason"]), (409, &json!("KeyUsed")), "{other}");
+    }
+    assert_eq!(site.fake.world().secrets[&name].reveal()["pin"], "hunter2");
 
     site.fake.world().no_secrets = true;
     let (status, body) = site.post("anna", path, Some("two"), &said).await;
@@ -361,7 +370,8 @@ async fn before_a_run_one_knows_the_form_the_steps_and_the_time(pool: PgPool) {
     inputs.push(json!({"name": "fix", "type": "gitCommit"}));
     site.service("team", "blog", 2, from(json!({"branch": "main"}), &inputs), live()).await;
     let of = site.fake.world().services["blog"].spec.source.git.clone().unwrap().repository("team");
-    let tags = [("tag", "v1.0", "c2"), ("tag", "v1.9.0", "c3"), ("tag", "v1.10.0", "c4"), ("tag", "v2.0", "c5")];
+    let tags =
+        [("tag", "v1.0", "c2"), ("tag", "v1.9.0", "c3"), ("tag", "v1.10.0", "c4"), ("tag", "v2.0", "c5")];
     let refs = [("branch", "main", "c1"), ("branch", "next", "c2")].into_iter().chain(tags);
     store::refs::replace(&pool, &of, refs).await.unwrap();
     for (reference, subjects) in

@@ -1,5 +1,6 @@
 //! What is live at one Service, run at another one.
 
+use crds::service::InputType;
 use serde_json::{Value, json};
 use store::PgPool;
 
@@ -140,4 +141,12 @@ async fn what_cannot_be_promoted_is_refused_with_what_to_do(pool: PgPool) {
     assert_eq!(status, 201, "{answer}");
     let made = site.fake.world().deployments.values().next().unwrap().spec.clone();
     assert_eq!(made.secret_inputs.unwrap().secret_ref.name, "pins");
+    let said = |secret: &str| {
+        let form = site.fake.world().services["strict"].spec.inputs.clone();
+        let name = form.into_iter().find(|input| input.type_ == InputType::Secret).unwrap().name;
+        json!({"to": "strict", "inputs": {"who": "all"}, "secretInputs": {"values": {name: secret}}})
+    };
+    for (secret, status) in [("hunter2", 201), ("hunter2", 200), ("hunter3", 409)] {
+        assert_eq!(site.post("anna", PATH, Some("said"), &said(secret)).await.0, status, "{secret}");
+    }
 }
