@@ -7,7 +7,6 @@ pub mod status;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -17,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use protocol::report::Acked;
 use store::PgPool;
-use store::events::{Body, NewEvent};
 use store::runs::{self, Recorded};
 use tokio::sync::Semaphore;
 
@@ -34,14 +32,6 @@ pub const MAX_BODY: usize = 16 << 20;
 const AT_ONCE: usize = 32;
 /// A body from which on parsing would hold up other requests.
 const LARGE: usize = 32 * 1024;
-
-/// So long the answer to a small report is kept back once it is stored: a runner sends the next one when it has the
-/// answer, so that what happens until then comes as one. Ansible tells of a step in several pieces within a few
-/// hundredths of a second, and each report costs runner, server and database their time on machines that Ansible needs.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// A report of so many bytes has gathered enough: the next one follows at once, so that nothing slows much output down.
-const FEW: usize = 16 * 1024;
 
 /// What the handler shares.
 #[derive(Clone)]
@@ -69,12 +59,7 @@ pub async fn handle(
     request: Request,
 ) -> Response {
     match take(&intake, &uid, &attempt, request).await {
-        Ok((acked, more)) => {
-            if more {
-                tokio::time::sleep(GATHER).await;
-            }
-            Json(Acked { acked }).into_response()
-        }
+        Ok(acked) => Json(Acked { acked }).into_response(),
         Err(refusal) => {
             if let Some(cause) = &refusal.cause {
                 tracing::warn!(
@@ -89,8 +74,7 @@ pub async fn handle(
     }
 }
 
-/// Up to which event all is stored, and whether the next report may well wait for more.
-async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Result<(u64, bool), Refusal> {
+async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Result<u64, Refusal> {
     let claims = who(intake, request.headers(), uid, attempt)?;
     let _place = intake.places.try_acquire().map_err(|_| {
         Refusal::unavailable(
@@ -119,11 +103,11 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
             .map_err(|error| Refusal::unavailable("This did not work, send it again.", error.to_string()))??
     };
     match runs::record(pool, &report).await {
-        Ok(Recorded::Acked { acked, new, sealed }) => {
+        Ok(Recorded::Acked { acked, new, .. }) => {
             if new > 0 {
                 intake.statuses.tell(News { claims, events });
             }
-            Ok((u64::try_from(acked).unwrap_or(0), new > 0 && !sealed && is_small(&report.events)))
+            Ok(u64::try_from(acked).unwrap_or(0))
         }
         Ok(Recorded::Fenced) => Err(Refusal::fenced("Another process reports for this attempt.")),
         Ok(Recorded::Sealed) => {
@@ -136,13 +120,6 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
             Err(Refusal::unavailable("This cannot be stored now, send it again.", error.to_string()))
         }
     }
-}
-
-fn is_small(events: &[NewEvent]) -> bool {
-    let bytes = events.iter().map(|event| match &event.body {
-        Body::Json(text) | Body::Output { text, .. } => text.len(),
-    });
-    bytes.sum::<usize>() < FEW
 }
 
 /// The token says who reports; the path must say the same.

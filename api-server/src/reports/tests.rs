@@ -101,34 +101,6 @@ async fn seqs(pool: &PgPool) -> Vec<i64> {
     events.into_iter().map(|event| event.seq).collect()
 }
 
-/// What is small is stored at once and answered a little later, so that the next one brings more; where much comes, and
-/// at the end, nothing waits.
-#[sqlx::test(migrator = "store::MIGRATIONS")]
-async fn the_answer_to_a_small_report_lets_the_next_one_gather(pool: PgPool) {
-    let api = Api::on(Some(pool.clone()));
-    let before = std::time::Instant::now();
-    let first = [step(1)];
-    let (answer, stored) = futures::join!(api.report("i-1", 1, 1, &first), async {
-        while seqs(&pool).await.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        before.elapsed()
-    });
-    let answered = before.elapsed();
-    assert_eq!(answer.0, 200);
-    assert!(
-        answered >= super::GATHER && stored < answered,
-        "stored after {stored:?}, answered after {answered:?}"
-    );
-    let event = |text: &str| store::events::NewEvent {
-        seq: 1,
-        at: Timestamp::UNIX_EPOCH,
-        body: store::events::Body::Json(text.to_owned()),
-    };
-    assert!(super::is_small(&[event("{}")]));
-    assert!(!super::is_small(&[event(&"x".repeat(super::FEW))]));
-}
-
 #[sqlx::test(migrator = "store::MIGRATIONS")]
 async fn what_is_answered_is_stored_and_what_comes_again_changes_nothing(pool: PgPool) {
     let api = Api::on(Some(pool.clone()));
