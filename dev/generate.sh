@@ -6,6 +6,7 @@ source "$here/lib.sh"
 cd "$root"
 
 generate() {
+  queries # first: without it nothing compiles that needs a query which has changed
   cargo run --quiet --locked --package crds --bin crdgen
   # With the words of `make test`, so that what is compiled for it is used.
   GENERATE=1 cargo test --quiet --locked --workspace --exclude tests --lib openapi >/dev/null
@@ -17,7 +18,6 @@ generate() {
     cat manifests/namespace.yaml
     helm template fastdeploy charts/fastdeploy --namespace fastdeploy-system
   } >manifests/install.yaml
-  queries
 }
 generated=(crds/*.yaml api-server/openapi.json web/src/api/schema.d.ts docs/reasons.md docs/events.md charts/fastdeploy/files/crds manifests/install.yaml store/.sqlx)
 

@@ -59,14 +59,16 @@ pub async fn record(pool: &PgPool, uid: Uuid, steps: &[StepTime]) -> sqlx::Resul
     )
     .execute(pool)
     .await?;
+    // What is kept is found once: as a subquery of the delete itself, PostgreSQL would look for it anew for each step.
     sqlx::query!(
-        "delete from step_durations s using deployments d
-         where d.uid = $1 and s.namespace = d.namespace and s.service = d.service
-             and s.uid not in (
-                 select uid from step_durations
-                 where namespace = d.namespace and service = d.service
-                 group by uid order by min(at) desc, uid limit $2
-             )",
+        "with of as (
+             select namespace, service from deployments where uid = $1
+         ), kept as (
+             select s.uid from step_durations s join of using (namespace, service)
+             group by s.uid order by min(s.at) desc, s.uid limit $2
+         )
+         delete from step_durations s using of
+         where s.namespace = of.namespace and s.service = of.service and s.uid not in (select uid from kept)",
         uid,
         RUNS
     )
