@@ -24,6 +24,11 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 /// Every so many events, their place in the spool is remembered.
 const MARK_EVERY: u64 = 1_000;
 
+/// So long more is waited for where there are only [`FEW`]: Ansible and its output tell of one thing in several pieces,
+/// and each report costs runner, server and database their time, often on machines that Ansible needs.
+const SETTLE: Duration = Duration::from_millis(2);
+const FEW: u64 = 16;
+
 /// What was written to the spool so far.
 #[derive(Default)]
 struct Written {
@@ -43,13 +48,17 @@ impl Bell {
         bell.notify_one();
     }
 
-    /// Waits until there is more than was acknowledged. None: there is nothing more to come.
+    /// Waits until there is more than was acknowledged, and a moment more for what comes with it. None: there is nothing
+    /// more to come.
     fn more_than(&self, acked: u64) -> Option<u64> {
         let (written, bell) = &*self.0;
         let written = written.lock().unwrap_or_else(PoisonError::into_inner);
         let written = bell
             .wait_while(written, |written| written.seq <= acked && !written.finished)
             .unwrap_or_else(PoisonError::into_inner);
+        let is_few = |written: &mut Written| written.seq <= acked.saturating_add(FEW) && !written.finished;
+        let (written, _) =
+            bell.wait_timeout_while(written, SETTLE, is_few).unwrap_or_else(PoisonError::into_inner);
         (written.seq > acked).then_some(written.seq)
     }
 }
@@ -309,6 +318,15 @@ mod tests {
             let (batch, last) = reader.batch(first, (first + 7).min(5_000)).expect("a batch");
             assert_eq!(numbers(&batch), (first..=last).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_few_are_delivered_without_more_to_come_and_the_end_is_one() {
+        let bell = Bell::default();
+        bell.wrote(1, false);
+        assert_eq!(bell.more_than(0), Some(1));
+        bell.wrote(3, true);
+        assert_eq!((bell.more_than(2), bell.more_than(3)), (Some(3), None));
     }
 
     #[test]
