@@ -169,7 +169,7 @@ def looks(uid: str, token: str, lines: int) -> None:
     first, page = timed(lambda: ask("GET", f"{at}?limit=1000", token))
     assert page["lines"][0].startswith("0000001 ") and len(page["lines"]) == 1000
     last, page = timed(lambda: ask("GET", f"{at}?from={total - 999}&limit=1000", token))
-    assert len(page["lines"]) == 1000 and total == page["first"] + 999
+    assert len(page["lines"]) == 1000 and total == page["first"] + 999, (total, page["first"], len(page["lines"]), page["lines"][0][:20])
     said = page["lines"][-1] == CAPPED
     assert said or total == lines + 1, f"{lines + 1} lines were printed, {total} are kept, and nothing says so: {page['lines'][-1][:80]}"
     end, found = timed(lambda: ask("GET", f"{at}/search?q={page['lines'][-2][:7]}", token), 3)

@@ -40,7 +40,8 @@ impl Spool {
             return Ok(());
         }
         if let Kind::Output { text, .. } = &mut kind
-            && self.bytes + text.len() as u64 > OUTPUT_CAP
+            // Where the last bytes would be enough for a short piece, it stays out, too: it would stand behind a gap.
+            && (self.capped || self.bytes + text.len() as u64 > OUTPUT_CAP)
         {
             if self.capped {
                 return Ok(());
@@ -80,9 +81,11 @@ mod tests {
         let path = dir.path().join("events.jsonl");
         let mut spool = Spool::create(&path, Bell::default()).expect("created");
         spool.append(output("a"), Timestamp::UNIX_EPOCH).expect("written");
-        spool.bytes = OUTPUT_CAP;
-        for _ in 0..3 {
-            spool.append(output("b"), Timestamp::UNIX_EPOCH).expect("written");
+        spool.bytes = OUTPUT_CAP - 1;
+        for text in ["too long", "b", "", "too long"] {
+            spool.append(output(text), Timestamp::UNIX_EPOCH).expect("written");
+            // The marker itself counts, and leaves as much room as there was.
+            spool.bytes = OUTPUT_CAP - 1;
         }
         spool
             .append(
