@@ -67,6 +67,8 @@ test('an update that needs a yes waits for it: one sees what it would do, and ag
       await page.getByRole('listitem').filter({ hasText: sample.namespace }).getByRole('link', { name: 'Look and decide' }).click()
       const card = page.getByRole('region', { name: 'Waits for a yes' })
       if (answer === 'Refuse') await expect(card).toContainText('Version: v1 becomes v2')
+      // What it says is there by then, and no color on its way.
+      await expect(card.getByRole('button', { name: answer })).toBeEnabled()
       await accessible(page, 'an approval')
       await card.getByRole('button', { name: answer }).click()
       await expect(page.getByRole('heading', { level: 1 })).toHaveText(answer === 'Agree' ? 'admin updated Careful to v1' : /could not be updated|was stopped/, { timeout: 60_000 })
