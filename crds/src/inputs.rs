@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use crate::service::{Input, InputType};
 use serde_json::{Value, json};
 
+/// Whether a form has a question of this type.
+pub fn asks_for(form: &[Input], what: InputType) -> bool {
+    form.iter().any(|input| input.type_ == what)
+}
+
 /// Checks answers against the form and fills in defaults. The sentence says what to write instead.
 pub fn fill_in(form: &[Input], answers: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, String> {
     if let Some(unknown) = answers.keys().find(|name| form.iter().all(|input| input.name != **name)) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use crds::argument_specs::{self, Proposed};
+use crds::inputs::asks_for;
 use crds::service::{Input, InputType};
 use git::{Refs, Selector};
 use jiff::Timestamp;
@@ -154,7 +155,7 @@ pub async fn form(
         }
         let source = object.status.as_ref().and_then(|status| status.source.as_ref());
         let revision = source.map(|source| source.revision.as_str()).unwrap_or_default();
-        let asked = object.spec.inputs.iter().any(|input| input.type_ == InputType::GitCommit);
+        let asked = asks_for(&object.spec.inputs, InputType::GitCommit);
         if let Some(followed) = git.followed(revision).filter(|_| asked) {
             let known = store::commits::of(app.pool()?, &repository, &followed).await?;
             commits.extend(known.into_iter().map(GitCommit::from));

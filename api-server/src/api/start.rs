@@ -200,9 +200,7 @@ pub(crate) async fn make(
             let there = app.cluster.deployment(namespace, &wanted.name_any()).await?;
             let there = there.filter(|there| {
                 let asked = DeploymentSpec { cancel: None, approval: None, ..there.spec.clone() };
-                asked == wanted.spec
-                    && names::requester(there.annotations()) == Some(who.name.as_str())
-                    && is_answered(app, there, said.as_ref())
+                asked == wanted.spec && is_asked(app, who, there, said.as_ref())
             });
             let there = there.ok_or_else(key_used)?;
             // The first time may have ended between the two.
@@ -217,10 +215,11 @@ pub(crate) async fn make(
     }
 }
 
-/// Whether that run was given these secret answers.
-pub(crate) fn is_answered(app: &App, run: &crds::Deployment, said: Option<&Values>) -> bool {
+/// Whether that run was asked for by this person, with these secret answers.
+pub(crate) fn is_asked(app: &App, who: &Person, run: &crds::Deployment, said: Option<&Values>) -> bool {
     let known = run.annotations().get(names::ANNOTATION_SECRET_INPUTS_MAC);
-    known == said.map(|said| said.mac(&app.key, &run.name_any())).as_ref()
+    names::requester(run.annotations()) == Some(who.name.as_str())
+        && known == said.map(|said| said.mac(&app.key, &run.name_any())).as_ref()
 }
 
 /// The Secret comes after the run, which owns it. A run that will never get it does not wait for it.
@@ -264,7 +263,7 @@ fn wrong(form: &[crds::service::Input], spec: &DeploymentSpec) -> Vec<FieldError
     if spec.failed_of.is_some() && spec.limit.is_some() {
         say("limit", "failedOf is a limit already: leave it out.");
     }
-    if spec.secret_inputs.is_some() && !form.iter().any(|input| input.type_ == InputType::Secret) {
+    if spec.secret_inputs.is_some() && !inputs::asks_for(form, InputType::Secret) {
         say("secretInputs", "this service asks for no secrets; leave it out.");
     }
     for (field, of) in [("repeat", spec.repeat), ("failedOf", spec.failed_of)] {

@@ -4,6 +4,7 @@
 use crds::{
     Deployment, Phase, Service, ServiceStatus,
     deployment::{DeploymentSpec, Mode, NumberRef, SecretInputs, Via},
+    inputs::asks_for,
     names,
     policy::{Cause, DeployPolicy},
     service::{Input, InputType, NameRef, Next},
@@ -144,7 +145,7 @@ pub fn decide(
     match crds::inputs::automatic(&service.spec.inputs, live) {
         Err(input) => Ok(Automatic::InputRequired(input)),
         Ok(inputs) => {
-            let secret = secret.filter(|_| service.spec.inputs.iter().any(|i| i.type_ == InputType::Secret));
+            let secret = secret.filter(|_| asks_for(&service.spec.inputs, InputType::Secret));
             plan.writes.push(make(service, asked, inputs, secret.cloned()));
             Ok(Automatic::Coming)
         }

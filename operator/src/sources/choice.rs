@@ -178,12 +178,13 @@ mod tests {
             (json!({"semver": "^1"}), "it permits v1.0.0, commits that were live"),
             (json!({"commit": COMMIT}), "it permits commits that were live"),
         ] {
-            // Commits of other refs; one that no ref names any more; half an id; no name of a ref.
+            // A commit that no ref names; half an id; no name of a ref.
             for revision in ["e".repeat(40).as_str(), &TIP[..12], "HEAD~1", "v0"] {
                 let said = choose(&git, revision, &[], false);
                 assert!(matches!(&said, Choice::Not(said) if said.contains(permits)), "{revision}: {said:?}");
             }
         }
+        // What other refs of the repository name.
         for (git, revision) in [
             (json!({}), OLD),
             (json!({}), "side"),

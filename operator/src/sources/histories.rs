@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crds::{Service, service::InputType, source::Git};
+use crds::{Service, inputs::asks_for, service::InputType, source::Git};
 use git::{Committed, Refs};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -147,7 +147,7 @@ impl Sources {
 
 /// Whether a form asks for a commit: only then is there somebody to choose one.
 pub(super) fn asks(service: &Service) -> bool {
-    service.spec.inputs.iter().any(|input| input.type_ == InputType::GitCommit)
+    asks_for(&service.spec.inputs, InputType::GitCommit)
 }
 
 fn row(commit: Committed) -> Commit {

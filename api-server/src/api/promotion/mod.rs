@@ -170,8 +170,7 @@ pub async fn promote(
     if headers.contains_key("idempotency-key")
         && let Some(made) = app.cluster.deployment(&namespace, &made).await?
     {
-        let theirs = names::requester(made.annotations()) == Some(who.name.as_str());
-        if !(theirs && wish.is(&made.spec) && start::is_answered(&app, &made, said.as_ref())) {
+        if !(wish.is(&made.spec) && start::is_asked(&app, &who, &made, said.as_ref())) {
             return Err(start::key_used());
         }
         return made_answer(&app, &who, StatusCode::OK, &made).await;
