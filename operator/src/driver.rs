@@ -9,7 +9,7 @@ use std::{
 };
 
 use crds::{Deployment, Service, names};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -237,7 +237,9 @@ impl Context {
             }
         };
         drop(failures);
-        self.hands.metrics.pass(kind, word, began.elapsed());
+        let took = began.elapsed();
+        tracing::debug!(object = %name, result = word, ?took, ?action, "pass");
+        self.hands.metrics.pass(kind, word, took);
         action
     }
 }
@@ -263,7 +265,10 @@ pub async fn drive(context: Arc<Context>) {
             .with_config(ControllerConfig::default().concurrency(16))
             .reconcile_on(woken)
             .watches_stream(
-                guarded::watch::<Deployment>(Api::all(client.clone())).touched_objects(),
+                guarded::watch::<Deployment>(Api::all(client.clone()))
+                    .map_ok(service::news::marked)
+                    .touched_objects()
+                    .predicate_filter(service::news::of, PredicateConfig::default()),
                 |deployment| {
                     let namespace = deployment.namespace()?;
                     Some(ObjectRef::new(&deployment.spec.service).within(&namespace))
@@ -306,10 +311,15 @@ pub async fn drive(context: Arc<Context>) {
             Some(ObjectRef::new(name).within(&pod.namespace()?))
         })
         // A lock that was given wakes the one whose turn it is.
-        .watches_stream(guarded::watch::<Service>(Api::all(client.clone())).touched_objects(), |service| {
-            let active = service.status.as_ref()?.active.as_ref()?;
-            Some(ObjectRef::new(&active.name).within(&service.namespace()?))
-        })
+        .watches_stream(
+            guarded::watch::<Service>(Api::all(client.clone()))
+                .touched_objects()
+                .predicate_filter(holder, PredicateConfig::default()),
+            |service| {
+                let active = service.status.as_ref()?.active.as_ref()?;
+                Some(ObjectRef::new(&active.name).within(&service.namespace()?))
+            },
+        )
         .run(
             |deployment, context: Arc<Context>| async move {
                 let began = Instant::now();
@@ -344,6 +354,12 @@ where
         .reflect(writer)
         .applied_objects()
         .predicate_filter(news, PredicateConfig::default())
+}
+
+/// A hash over who holds a Service's lock.
+fn holder(service: &Service) -> Option<u64> {
+    let active = service.status.as_ref().and_then(|status| status.active.as_ref());
+    Some(hash(&active.map(|active| &active.uid)))
 }
 
 fn hash(value: &impl Hash) -> u64 {

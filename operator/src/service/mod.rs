@@ -7,6 +7,7 @@ mod dependencies;
 pub mod drift;
 mod ends;
 pub mod history;
+pub mod news;
 pub mod observe;
 pub mod triggers;
 pub mod turn;
