@@ -314,7 +314,7 @@ pub async fn drive(context: Arc<Context>) {
         .watches_stream(
             guarded::watch::<Service>(Api::all(client.clone()))
                 .touched_objects()
-                .predicate_filter(holder, PredicateConfig::default()),
+                .predicate_filter(|service: &Service| Some(holder(service)), PredicateConfig::default()),
             |service| {
                 let active = service.status.as_ref()?.active.as_ref()?;
                 Some(ObjectRef::new(&active.name).within(&service.namespace()?))
@@ -357,9 +357,9 @@ where
 }
 
 /// A hash over who holds a Service's lock.
-fn holder(service: &Service) -> Option<u64> {
+fn holder(service: &Service) -> u64 {
     let active = service.status.as_ref().and_then(|status| status.active.as_ref());
-    Some(hash(&active.map(|active| &active.uid)))
+    hash(&active.map(|active| &active.uid))
 }
 
 fn hash(value: &impl Hash) -> u64 {
