@@ -77,8 +77,17 @@ async fn secret_inputs() -> Outcome {
         let path = format!("/services/{}/blog", story.namespace);
         browser::known(&browser, &path).await?;
         let start = json!({"secretInputs": {"values": {"token": CANARY}}});
-        let made = browser.ask("POST", &format!("{path}/deployments"), Some(&start)).await?;
+        let runs = format!("{path}/deployments");
+        let once = [("idempotency-key", "one-deed")];
+        let (status, _, made) = browser.sends("POST", &runs, &once, Some(&start)).await?;
+        same("the answer", status, 201)?;
         let name = made["deployment"]["name"].as_str().unwrap_or_default().to_owned();
+        // Told again it is the same run; with another secret it is another deed, though nobody can read the first.
+        let (status, _, again) = browser.sends("POST", &runs, &once, Some(&start)).await?;
+        same("told again", (status, again["deployment"]["name"].as_str()), (200, Some(name.as_str())))?;
+        let other = json!({"secretInputs": {"values": {"token": "another"}}});
+        let (status, _, refused) = browser.sends("POST", &runs, &once, Some(&other)).await?;
+        same("with another secret", (status, refused["reason"].as_str()), (409, Some("KeyUsed")))?;
         expect::ended(&story.ends(&name).await?, Phase::Succeeded, "Succeeded")?;
         holds("the log", &story.log_of(&name).await?, "the token is <********> with 18 characters")?;
         let kept = story.api::<Secret>().get(&format!("{name}-inputs")).await?;
