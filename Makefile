@@ -39,7 +39,7 @@ screenshots: ## every page, light and dark, desk and phone, into target/browser/
 lint: ## format, licences and clippy, without a warning
 	@cargo fmt --all --check
 	@dev/licenses.py
-	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --locked --workspace --all-targets --test stories --quiet -- -D warnings
 
 test: ## what CI runs: lint, unit tests, then the stories of tests/ on the cluster
 	@dev/test.sh
@@ -48,7 +48,7 @@ test-all: test ## and what takes long: 500 random edits of every field, ten minu
 	@dev/fuzz.sh 120
 	@dev/contract.sh
 	@FASTDEPLOY_FIREHOSE=1000,1000000 cargo test --release --locked --package runner --test ansible firehose
-	@eval "$$(dev/env.sh)" && FASTDEPLOY_EDITS=500 cargo test --locked --package tests -- --nocapture edits
-	@eval "$$(dev/env.sh)" && cargo test --locked --package tests -- --nocapture --ignored
+	@eval "$$(dev/env.sh)" && FASTDEPLOY_EDITS=500 cargo test --locked --workspace --test stories -- --nocapture edits
+	@eval "$$(dev/env.sh)" && cargo test --locked --workspace --test stories -- --nocapture --ignored
 
 .PHONY: help up down reset status logs env dev images sample generate screenshots lint test test-all

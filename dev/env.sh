@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `eval "$(make -s env)"`: what a shell needs to work with the cluster and to
-# run `cargo test -p tests` by hand. Prints only what exists.
+# run `cargo test --workspace --test stories` by hand. Prints only what exists.
 here=$(dirname "$0")
 for part in lib processes images install; do source "$here/$part.sh"; done
 

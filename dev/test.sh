@@ -7,7 +7,7 @@ cd "$root"
 lint() { make --silent lint; }
 units() {
   eval "$("$here/env.sh")" # the store is tested on the cluster's PostgreSQL, in databases of its own
-  cargo test --locked --workspace --exclude tests
+  cargo test --locked --workspace
 }
 parsers() { "$here/fuzz.sh" 5; }
 page() {
@@ -23,11 +23,11 @@ current() { "$here/generate.sh" --check; }
 stories() {
   eval "$("$here/env.sh")"
   local log=$state/log/stories.log failed
-  cargo test --locked --package tests -- --test-threads=5 2>&1 | tee "$log" && return
+  cargo test --locked --workspace --test stories -- --test-threads=5 2>&1 | tee "$log" && return
   mapfile -t failed < <(sed -En 's/^test ((alone|beside|finally)::.*) \.\.\. FAILED$/\1/p' "$log")
   ((${#failed[@]} >= 1 && ${#failed[@]} <= 3)) || return 1
   "$here/up.sh"
-  cargo test --locked --package tests --test stories -- --test-threads=1 --exact "${failed[@]}"
+  cargo test --locked --workspace --test stories -- --test-threads=1 --exact "${failed[@]}"
   say "UNSTEADY, failed once and was green when told again: ${failed[*]}"
 }
 

@@ -40,4 +40,12 @@ pub struct Report {
 pub struct Acked {
     /// The highest event that is stored, with all before it. Send what follows.
     pub acked: u64,
+    /// Somebody may be watching the run: send the next events as they come. Else more of them may go together.
+    #[serde(default = "yes")]
+    pub followed: bool,
+}
+
+/// What a server that does not say it means.
+const fn yes() -> bool {
+    true
 }

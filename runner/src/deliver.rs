@@ -24,10 +24,20 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 /// Every so many events, their place in the spool is remembered.
 const MARK_EVERY: u64 = 1_000;
 
-/// So long more is waited for where there are only [`FEW`]: Ansible and its output tell of one thing in several pieces,
-/// and each report costs runner, server and database their time, often on machines that Ansible needs.
-const SETTLE: Duration = Duration::from_millis(2);
-const FEW: u64 = 16;
+/// How long the next report waits for more to go with it: each costs runner, server and database their time, often on
+/// machines that Ansible needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Gather {
+    at_most: Duration,
+    events: u64,
+}
+
+impl Gather {
+    /// Somebody is watching, or it is late already.
+    const NOT: Self = Self { at_most: Duration::ZERO, events: 0 };
+    /// Nobody is: a moment later is soon enough.
+    const ALONE: Self = Self { at_most: Duration::from_secs(1), events: 250 };
+}
 
 /// What was written to the spool so far.
 #[derive(Default)]
@@ -48,17 +58,18 @@ impl Bell {
         bell.notify_one();
     }
 
-    /// Waits until there is more than was acknowledged, and a moment more for what comes with it. None: there is nothing
-    /// more to come.
-    fn more_than(&self, acked: u64) -> Option<u64> {
+    /// Waits until there is more than was acknowledged, and a moment more for what goes with it, but never with the end.
+    /// None: there is nothing more to come.
+    fn more_than(&self, acked: u64, gather: Gather) -> Option<u64> {
         let (written, bell) = &*self.0;
         let written = written.lock().unwrap_or_else(PoisonError::into_inner);
         let written = bell
             .wait_while(written, |written| written.seq <= acked && !written.finished)
             .unwrap_or_else(PoisonError::into_inner);
-        let is_few = |written: &mut Written| written.seq <= acked.saturating_add(FEW) && !written.finished;
+        let enough = acked.saturating_add(gather.events);
+        let is_few = |written: &mut Written| written.seq <= enough && !written.finished;
         let (written, _) =
-            bell.wait_timeout_while(written, SETTLE, is_few).unwrap_or_else(PoisonError::into_inner);
+            bell.wait_timeout_while(written, gather.at_most, is_few).unwrap_or_else(PoisonError::into_inner);
         (written.seq > acked).then_some(written.seq)
     }
 }
@@ -80,7 +91,7 @@ pub struct Delivery {
 /// What one report came to.
 #[derive(Debug, PartialEq)]
 enum Answer {
-    Acked(u64),
+    Acked(Acked),
     /// No report will ever be taken again.
     Over(String),
     TryAgain(String, Option<Duration>),
@@ -102,12 +113,18 @@ impl Delivery {
         let mut spool =
             SpoolReader::open(&self.spool).map_err(|e| format!("failed to read the spool: {e}"))?;
         let (mut acked, mut pause, mut away) = (0, FIRST_PAUSE, Away::default());
-        while let Some(written) = bell.more_than(acked) {
+        // Nothing yet: it opens the connection and makes the run known, so that the first event finds both.
+        if let Answer::Over(why) = self.send(1, &[]) {
+            return Err(why);
+        }
+        let mut gather = Gather::NOT;
+        while let Some(written) = bell.more_than(acked, gather) {
             let (events, last) =
                 spool.batch(acked + 1, written).map_err(|e| format!("failed to read the spool: {e}"))?;
             match self.send(acked + 1, &events) {
                 // Lower than before: the server lost what it had, and takes up where we say.
-                Answer::Acked(now) if now <= last => {
+                Answer::Acked(Acked { acked: now, followed }) if now <= last => {
+                    gather = if followed || now < written { Gather::NOT } else { Gather::ALONE };
                     if now == acked {
                         thread::sleep(jittered(pause));
                         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -117,8 +134,8 @@ impl Delivery {
                     acked = now;
                     away = Away::default();
                 }
-                Answer::Acked(now) => {
-                    return Err(format!("event {now} was acknowledged, which was never sent"));
+                Answer::Acked(Acked { acked, .. }) => {
+                    return Err(format!("event {acked} was acknowledged, which was never sent"));
                 }
                 Answer::Over(why) => return Err(why),
                 Answer::TryAgain(why, wish) => {
@@ -172,7 +189,7 @@ fn read(status: u16, wish: Option<&str>, body: &[u8]) -> Answer {
     let wish = seconds.map(|wish| wish.min(LONGEST_WISH));
     match status {
         200 => match serde_json::from_slice::<Acked>(body) {
-            Ok(Acked { acked }) => Answer::Acked(acked),
+            Ok(acked) => Answer::Acked(acked),
             Err(error) => Answer::TryAgain(format!("failed to understand the answer: {error}"), None),
         },
         404 => Answer::Over("the server takes no reports".to_owned()),
@@ -324,9 +341,27 @@ mod tests {
     fn a_few_are_delivered_without_more_to_come_and_the_end_is_one() {
         let bell = Bell::default();
         bell.wrote(1, false);
-        assert_eq!(bell.more_than(0), Some(1));
+        assert_eq!(bell.more_than(0, Gather::NOT), Some(1));
         bell.wrote(3, true);
-        assert_eq!((bell.more_than(2), bell.more_than(3)), (Some(3), None));
+        let forever = Gather { at_most: Duration::MAX, events: 250 };
+        assert_eq!((bell.more_than(2, forever), bell.more_than(3, forever)), (Some(3), None));
+    }
+
+    #[test]
+    fn where_nobody_watches_much_goes_together_and_the_end_waits_for_nothing() {
+        let gather = Gather { at_most: Duration::MAX, events: 3 };
+        let bell = Bell::default();
+        let writes = {
+            let bell = bell.clone();
+            thread::spawn(move || (1..=6).for_each(|seq| bell.wrote(seq, seq == 6)))
+        };
+        let mut seen = 0;
+        while let Some(now) = bell.more_than(seen, gather) {
+            assert!(now > seen + 3 || now == 6, "{seen} to {now}");
+            seen = now;
+        }
+        writes.join().expect("a writer");
+        assert_eq!(seen, 6);
     }
 
     #[test]
@@ -338,7 +373,9 @@ mod tests {
 
     #[test]
     fn answers_are_understood() {
-        assert_eq!(read(200, None, br#"{"acked":7}"#), Answer::Acked(7));
+        let acked = |followed| Answer::Acked(Acked { acked: 7, followed });
+        assert_eq!(read(200, None, br#"{"acked":7}"#), acked(true));
+        assert_eq!(read(200, None, br#"{"acked":7,"followed":false}"#), acked(false));
         assert!(matches!(read(200, None, b"<html>"), Answer::TryAgain(..)));
         for status in [400, 404, 409, 410, 413] {
             assert!(matches!(read(status, None, b""), Answer::Over(_)), "{status}");

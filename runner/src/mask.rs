@@ -262,8 +262,10 @@ fn assigned_values(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| {
         line.match_indices(['=', ':']).filter_map(move |(at, sign)| {
             let name = line[..at].trim_end().trim_end_matches(['"', '\'']);
-            let name =
-                name.rsplit(|c: char| c.is_whitespace() || "{,\"'".contains(c)).next()?.to_ascii_lowercase();
+            let name = name
+                .rsplit(|c: char| c.is_whitespace() || "{,\"'=:".contains(c))
+                .next()?
+                .to_ascii_lowercase();
             if !WORDS.iter().any(|word| name.contains(word)) {
                 return None;
             }
@@ -487,6 +489,8 @@ mod tests {
     fn an_inventory_hides_its_passwords_only() {
         let text = "web1 ansible_host=10.0.0.5 ansible_password=\"tr0ub4 dor\" x=1\n  ansible_become_pass: s3cr3t\n{\"db_token\": \"tok3n\"}";
         assert_eq!(assigned_values(text).collect::<Vec<_>>(), ["tr0ub4 dor", "s3cr3t", "tok3n"]);
+        // What stands behind a sign within the value is no value of its own.
+        assert_eq!(assigned_values("db_password=a=inventory").collect::<Vec<_>>(), ["a=inventory"]);
     }
 
     #[test]

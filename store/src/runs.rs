@@ -45,6 +45,8 @@ pub enum Recorded {
         new: usize,
         /// Nothing more is taken.
         sealed: bool,
+        /// Somebody may be watching it.
+        followed: bool,
     },
     /// Another process reports for this attempt: nothing was stored.
     Fenced,
@@ -86,14 +88,15 @@ pub struct Gap {
 /// what came before it: the runner keeps all it has until its pod ends, and is asked for it again.
 pub async fn record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {
     match append(pool, report).await {
-        Ok(true) => {
+        Ok(Some(followed)) => {
             return Ok(Recorded::Acked {
                 acked: report.events.last().map_or(0, |event| event.seq),
                 new: report.events.len(),
                 sealed: report.finished,
+                followed,
             });
         }
-        Ok(false) => {}
+        Ok(None) => {}
         Err(error) if is_partition_missing(&error) => {}
         Err(error) => return Err(error),
     }
@@ -109,16 +112,16 @@ pub async fn record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded>
 }
 
 /// Stores a report that follows the one before it, as nearly every one does: one statement, one round trip.
-/// False: it is another one, and nothing was stored.
-async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<bool> {
-    let (Some(first), Some(last)) = (report.events.first(), report.events.last()) else { return Ok(false) };
+/// Answers whether somebody follows it. None: it is another one, and nothing was stored.
+async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<Option<bool>> {
+    let (Some(first), Some(last)) = (report.events.first(), report.events.last()) else { return Ok(None) };
     let first_line = report.events.iter().find_map(|event| match event.body {
         Body::Output { first_line, .. } => Some(first_line),
         Body::Json(_) => None,
     });
     let lines = match first_line {
         Some(line) => match last_line(line.saturating_sub(1), &report.events) {
-            None => return Ok(false),
+            None => return Ok(None),
             lines => lines,
         },
         None => None,
@@ -143,7 +146,8 @@ async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<bool> {
                from run, unnest($12::bigint[], $13::integer[], $14::bytea[]) as chunk (first_line, lines, content)
            )
            select pg_notify('runs', uid::text) as "notified: ()", set_config('synchronous_commit',
-               case when $7 then current_setting('synchronous_commit') else 'off' end, true) as durable
+               case when $7 then current_setting('synchronous_commit') else 'off' end, true) as durable,
+               exists (select from followed where followed.uid = run.uid and until > now()) as "followed!"
            from run"#,
         report.uid,
         report.attempt,
@@ -160,7 +164,19 @@ async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<bool> {
         &output.lines,
         &output.content
     );
-    Ok(stored.fetch_optional(pool).await?.is_some())
+    Ok(stored.fetch_optional(pool).await?.map(|stored| stored.followed))
+}
+
+/// Somebody watches this run, and does for `seconds` more.
+pub async fn follow(pool: &PgPool, uid: Uuid, seconds: f64) -> sqlx::Result<()> {
+    let said = sqlx::query!(
+        "with past as (delete from followed where until < now() and uid <> $1)
+         insert into followed (uid, until) values ($1, now() + make_interval(secs => $2))
+         on conflict (uid) do update set until = excluded.until",
+        uid,
+        seconds
+    );
+    said.execute(pool).await.map(drop)
 }
 
 async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {
@@ -188,7 +204,8 @@ async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded>
         Selected::Nothing => {
             // Also where there was no row: the claim is known from now on.
             tx.commit().await?;
-            return Ok(Recorded::Acked { acked: row.acked, new: 0, sealed: row.sealed_at.is_some() });
+            let sealed = row.sealed_at.is_some();
+            return Ok(Recorded::Acked { acked: row.acked, new: 0, sealed, followed: true });
         }
         Selected::Sealed => return Ok(Recorded::Sealed),
     };
@@ -201,7 +218,7 @@ async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded>
     let acked = events.last().map_or(row.acked, |event| event.seq);
     advance(&mut tx, *uid, *attempt, acked, lines, report.finished).await?;
     tx.commit().await?;
-    Ok(Recorded::Acked { acked, new: events.len(), sealed: report.finished })
+    Ok(Recorded::Acked { acked, new: events.len(), sealed: report.finished, followed: true })
 }
 
 /// What is to be stored of a report.

@@ -34,9 +34,9 @@ pub struct Mirror {
 /// How reports come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reports {
-    /// Attempts whose last report is still to come, and that reported within a day.
+    /// Attempts of Deployments that have not ended, whose last report is still to come, and that reported within a day.
     pub open: i64,
-    /// When one of them last reported, or else when the last one was complete.
+    /// When one of them last reported, or the last one was complete.
     pub last_at: Option<Timestamp>,
     /// Stretches of events that were lost with an earlier database.
     pub gaps: i64,
@@ -49,6 +49,8 @@ pub struct Told {
     pub events: i64,
     /// Notifications that are to be told, or to be tried again.
     pub pending: i64,
+    /// Of those: that were tried in vain.
+    pub failing: i64,
     /// Of those: since when the oldest could have been tried.
     pub due_since: Option<Timestamp>,
     /// Given up.
@@ -90,9 +92,11 @@ async fn mirror(pool: &PgPool) -> sqlx::Result<Mirror> {
 async fn reports(pool: &PgPool) -> sqlx::Result<Reports> {
     let row = sqlx::query!(
         r#"select count(*) as "open!",
-               coalesce(max(updated_at), (select max(sealed_at) from runs)) as "last_at: jiff_sqlx::Timestamp",
+               greatest(max(runs.updated_at), (select max(sealed_at) from runs)) as "last_at: jiff_sqlx::Timestamp",
                (select count(*) from run_gaps) as "gaps!"
-           from runs where sealed_at is null and updated_at > now() - interval '1 day'"#
+           from runs left join deployments using (uid)
+           where sealed_at is null and runs.updated_at > now() - interval '1 day'
+               and deployments.finished_at is null and deployments.gone_at is null"#
     );
     let row = row.fetch_one(pool).await?;
     Ok(Reports { open: row.open, last_at: known(row.last_at), gaps: row.gaps })
@@ -102,6 +106,7 @@ async fn told(pool: &PgPool) -> sqlx::Result<Told> {
     let row = sqlx::query!(
         r#"select greatest((select events from stream) - (select seq from notified), 0) as "events!",
                count(*) filter (where state = 'pending') as "pending!",
+               count(*) filter (where state = 'pending' and attempts > 0) as "failing!",
                min(next_at) filter (where state = 'pending') as "due_since: jiff_sqlx::Timestamp",
                count(*) filter (where state = 'dead') as "dead!",
                max(finished_at) filter (where state = 'dead') as "dead_at: jiff_sqlx::Timestamp"
@@ -109,7 +114,8 @@ async fn told(pool: &PgPool) -> sqlx::Result<Told> {
     );
     let row = row.fetch_one(pool).await?;
     let (due_since, dead_at) = (known(row.due_since), known(row.dead_at));
-    Ok(Told { events: row.events, pending: row.pending, due_since, dead: row.dead, dead_at })
+    let (events, pending, failing) = (row.events, row.pending, row.failing);
+    Ok(Told { events, pending, failing, due_since, dead: row.dead, dead_at })
 }
 
 fn known(at: Option<jiff_sqlx::Timestamp>) -> Option<Timestamp> {
@@ -131,7 +137,8 @@ mod tests {
         );
         assert_eq!(state.mirror, Mirror { beat_at: None, waiting: 0, changed_at: None });
         assert_eq!(state.reports, Reports { open: 0, last_at: None, gaps: 0 });
-        assert_eq!(state.told, Told { events: 0, pending: 0, due_since: None, dead: 0, dead_at: None });
+        let none = Told { events: 0, pending: 0, failing: 0, due_since: None, dead: 0, dead_at: None };
+        assert_eq!(state.told, none);
     }
 
     #[sqlx::test]
@@ -155,14 +162,19 @@ mod tests {
              insert into runs (uid, attempt, instance, namespace, day, sealed_at, updated_at) values
                  (gen_random_uuid(), 1, 'a', 'team', current_date, null, now()),
                  (gen_random_uuid(), 1, 'b', 'team', current_date, null, now() - interval '3 days'),
-                 (gen_random_uuid(), 1, 'c', 'team', current_date, now(), now());
+                 (gen_random_uuid(), 1, 'c', 'team', current_date, now(), now()),
+                 ('11111111-1111-1111-1111-111111111111', 1, 'd', 'team', current_date, null, now());
+             insert into deployments (uid, namespace, name, service, created_at, finished_at, epoch, resource_version, object) values
+                 ('11111111-1111-1111-1111-111111111111', 'team', 'killed', 'blog', now(), now(), 1, 1, '{}');
+             update deliveries set attempts = 1 where event_id = '2';
              update stream set events = 5",
         )
         .execute(&pool)
         .await
         .unwrap();
         let State { reports, told, .. } = state(&pool).await.unwrap();
-        assert_eq!((reports.open, told.events, told.pending, told.dead), (1, 5, 2, 1));
+        // One whose pod was killed never said that it ended: it reports no more all the same.
+        assert_eq!((reports.open, told.events, told.pending, told.failing, told.dead), (1, 5, 2, 1, 1));
         assert!(told.due_since < told.dead_at && reports.last_at.is_some());
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use store::read::NotAPosition;
@@ -23,8 +23,10 @@ use crate::people::Person;
 
 /// Events, or lines, that are read and sent at once.
 const AT_ONCE: i64 = 500;
-/// How soon a feed that nobody follows is given up.
+/// How soon a feed that nobody follows is given up, and how often it is said of one that somebody does.
 const LOOK: Duration = Duration::from_secs(30);
+/// How long that is believed. Seconds.
+const BELIEVED: f64 = 75.0;
 /// Before the database is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -107,7 +109,13 @@ fn subscribe(hub: &Hub, pool: &PgPool, uid: Uuid, what: What) -> broadcast::Rece
 /// Tells until nobody follows.
 async fn tell(hub: Hub, pool: PgPool, uid: Uuid, what: What, feed: Arc<Feed>) {
     let mut at = None;
+    let mut said = None::<Instant>;
     loop {
+        if said.is_none_or(|said| said.elapsed() >= LOOK) {
+            // Where it cannot be said, news come a little later.
+            let _ = runs::follow(&pool, uid, BELIEVED).await;
+            said = Some(Instant::now());
+        }
         match tell_once(&pool, uid, what, &feed, &mut at).await {
             Ok(()) => drop(tokio::time::timeout(LOOK, feed.wake.notified()).await),
             Err(_) => tokio::time::sleep(PAUSE).await,

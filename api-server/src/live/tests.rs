@@ -244,6 +244,8 @@ async fn events_of_a_run_come_once_in_order_without_gap(pool: PgPool) {
     let message = early.next().await;
     assert_eq!((seqs(&message), &message["attempt"]), (vec![1, 2], &json!(1)));
     let seen = message["cursor"].as_str().unwrap().to_owned();
+    let watched = sqlx::query_scalar::<_, bool>("select until > now() from followed where uid = $1");
+    assert!(watched.bind(uid).fetch_one(&pool).await.unwrap(), "the runner is told to hurry");
     report(&pool, uid, 3, &[json!({"kind": "output", "firstLine": 1, "text": "x"})]).await;
     early.nothing().await;
     report(&pool, uid, 4, &[step(4)]).await;

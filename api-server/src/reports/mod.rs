@@ -59,7 +59,7 @@ pub async fn handle(
     request: Request,
 ) -> Response {
     match take(&intake, &uid, &attempt, request).await {
-        Ok(acked) => Json(Acked { acked }).into_response(),
+        Ok(acked) => Json(acked).into_response(),
         Err(refusal) => {
             if let Some(cause) = &refusal.cause {
                 tracing::warn!(
@@ -74,7 +74,7 @@ pub async fn handle(
     }
 }
 
-async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Result<u64, Refusal> {
+async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Result<Acked, Refusal> {
     let claims = who(intake, request.headers(), uid, attempt)?;
     let _place = intake.places.try_acquire().map_err(|_| {
         Refusal::unavailable(
@@ -103,11 +103,11 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
             .map_err(|error| Refusal::unavailable("This did not work, send it again.", error.to_string()))??
     };
     match runs::record(pool, &report).await {
-        Ok(Recorded::Acked { acked, new, .. }) => {
+        Ok(Recorded::Acked { acked, new, followed, .. }) => {
             if new > 0 {
                 intake.statuses.tell(News { claims, events });
             }
-            Ok(u64::try_from(acked).unwrap_or(0))
+            Ok(Acked { acked: u64::try_from(acked).unwrap_or(0), followed })
         }
         Ok(Recorded::Fenced) => Err(Refusal::fenced("Another process reports for this attempt.")),
         Ok(Recorded::Sealed) => {

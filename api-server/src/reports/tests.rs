@@ -60,8 +60,22 @@ impl Api {
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    /// A report as a runner sends it.
+    /// A report as a runner sends it, whether or not somebody watches.
     async fn report(
+        &self,
+        instance: &str,
+        first_available: u64,
+        first: u64,
+        kinds: &[Value],
+    ) -> (u16, Value) {
+        let (status, mut answer) = self.whole_report(instance, first_available, first, kinds).await;
+        if let Some(answer) = answer.as_object_mut() {
+            answer.remove("followed");
+        }
+        (status, answer)
+    }
+
+    async fn whole_report(
         &self,
         instance: &str,
         first_available: u64,
@@ -117,6 +131,23 @@ async fn what_is_answered_is_stored_and_what_comes_again_changes_nothing(pool: P
     assert_eq!(api.report("i-1", 1, 4, &[finished()]).await, (200, json!({"acked": 4})));
     assert_eq!(api.report("i-1", 1, 5, &[step(5)]).await.0, 410);
     assert_eq!(seqs(&pool).await, [1, 2, 3, 4]);
+}
+
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn the_answer_says_whether_somebody_watches(pool: PgPool) {
+    let api = Api::on(Some(pool.clone()));
+    let uid = UID.parse().unwrap();
+    let answers = async |n: u64| api.whole_report("i-1", 1, n, &[step(n)]).await.1["followed"].clone();
+    // Before it is known it may be.
+    assert_eq!(answers(1).await, true);
+    assert_eq!(answers(2).await, false);
+    store::runs::follow(&pool, uid, 60.0).await.unwrap();
+    assert_eq!(answers(3).await, true);
+    // Whoever watches said so too long ago.
+    store::runs::follow(&pool, uid, 0.0).await.unwrap();
+    assert_eq!(answers(4).await, false);
+    store::runs::follow(&pool, uuid::Uuid::from_u128(7), 60.0).await.unwrap();
+    assert_eq!(answers(5).await, false);
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

@@ -75,6 +75,8 @@ pub enum HealthReason {
     AllTold,
     /// Some are due and were not tried.
     ToldLate,
+    /// Some could not be told yet and are tried again.
+    TriedAgain,
     /// Some were given up within a day.
     SomeGivenUp,
     /// Kubernetes did not say.
@@ -96,6 +98,7 @@ impl HealthReason {
             | Self::MirrorBehind
             | Self::ReportsWait
             | Self::ToldLate
+            | Self::TriedAgain
             | Self::SomeGivenUp => Health::Attention,
             Self::NobodyLeads | Self::LeaderSilent | Self::DatabaseAway => Health::Broken,
             Self::NoDatabase | Self::MirrorNever | Self::NotSaid => Health::Unknown,
@@ -403,6 +406,8 @@ fn told(state: &State, now: Timestamp) -> HealthReason {
         HealthReason::ToldLate
     } else if since(state.told.dead_at).is_some_and(|ago| ago < RECENT) {
         HealthReason::SomeGivenUp
+    } else if state.told.failing > 0 {
+        HealthReason::TriedAgain
     } else {
         HealthReason::AllTold
     }
@@ -428,7 +433,14 @@ mod tests {
             migration: system::newest_migration(),
             mirror: Mirror { beat_at: Some(before(4)), waiting: 0, changed_at: Some(before(60)) },
             reports: Reports { open: 1, last_at: Some(before(2)), gaps: 0 },
-            told: Told { events: 0, pending: 1, due_since: Some(before(5)), dead: 0, dead_at: None },
+            told: Told {
+                events: 0,
+                pending: 1,
+                failing: 0,
+                due_since: Some(before(5)),
+                dead: 0,
+                dead_at: None,
+            },
         }
     }
 
@@ -502,6 +514,7 @@ mod tests {
             (|it| it.mirror.beat_at = Some(before(26)), 3, "MirrorBehind"),
             (|it| it.mirror.beat_at = None, 3, "MirrorNever"),
             (|it| it.told.due_since = Some(before(121)), 5, "ToldLate"),
+            (|it| it.told.failing = 1, 5, "TriedAgain"),
             (|it| (it.told.dead, it.told.dead_at) = (1, Some(before(3600))), 5, "SomeGivenUp"),
             (|it| (it.told.dead, it.told.dead_at) = (1, Some(before(2 * 86_400))), 5, "AllTold"),
         ] {

@@ -1,26 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { begin } from './environments'
 import { accessible, expect, fits, kubectl, signIn, test } from './page'
 
 const team = `story-page-${randomBytes(3).toString('hex')}`
 
-/** The same playbook; production asks for one thing more. */
-function service(environment: string, more = ''): object {
-  return {
-    apiVersion: 'fastdeploy.dev/v1alpha1', kind: 'Service', metadata: { name: `shop-${environment}`, namespace: team },
-    spec: {
-      title: `Shop (${environment})`, environment, playbook: 'deploy.yml', inventory: { local: true }, policy: {},
-      inputs: [{ name: 'version', label: 'Version', type: 'text', required: true }, ...(more === '' ? [{ name: 'debug', label: 'Debug', type: 'boolean' }] : [{ name: more, label: 'How many', type: 'number', required: true }])],
-      source: { inline: { 'deploy.yml': '- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.debug: {msg: "{{ version }}"}\n' } },
-    },
-  }
-}
-
 test('two environments stand side by side, and what is live in one is promoted to the other', async ({ page }) => {
-  kubectl('create', 'namespace', team)
-  kubectl('label', 'namespace', team, 'fastdeploy.dev/story=page')
   try {
-    execFileSync('kubectl', ['apply', '--filename', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [service('staging'), service('production', 'size')] }), encoding: 'utf8' })
+    begin(team)
     await signIn(page, `/services/${team}/shop-staging?deploy=1`)
     const deploy = page.getByRole('dialog', { name: 'Deploy Shop (staging)' })
     await deploy.getByLabel('Version').fill('v2.0')

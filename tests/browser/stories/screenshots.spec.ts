@@ -1,12 +1,25 @@
 // `make screenshots`: every page, light and dark, desk and phone, into target/browser/screenshots.
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { devices, type Locator } from '@playwright/test'
-import { expect, fits, signIn, test } from './page'
+import { begin } from './environments'
+import { expect, fits, kubectl, signIn, test } from './page'
 import { PAGES } from './pages'
 
 const folder = '../../target/browser/screenshots'
 
 // One after the other: all of them deploy the same service, and would wait in its queue.
 test.describe.configure({ mode: 'default' })
+
+// Two environments of a shop, of which one is live.
+const team = `shop-${randomBytes(3).toString('hex')}`
+test.beforeAll(() => {
+  begin(team)
+  const run = { apiVersion: 'fastdeploy.dev/v1alpha1', kind: 'Deployment', metadata: { name: 'first', namespace: team }, spec: { service: 'shop-staging', inputs: { version: 'v2.0', debug: true } } }
+  execFileSync('kubectl', ['apply', '--filename', '-'], { input: JSON.stringify(run), encoding: 'utf8' })
+  kubectl('--namespace', team, 'wait', '--for=condition=Succeeded', '--timeout=60s', 'fdep/first')
+})
+test.afterAll(() => kubectl('delete', 'namespace', team, '--wait=false'))
 
 for (const scheme of ['light', 'dark'] as const) {
   for (const [size, viewport] of [['desk', { width: 1280, height: 800 }], ['phone', { width: 360, height: 740 }]] as const) {
@@ -43,6 +56,12 @@ for (const scheme of ['light', 'dark'] as const) {
         // As in the README: what one sees first.
         if (name === 'home' || name === 'failed') await shoot(`${name}-first`, 'top')
       }
+      await page.goto(`/teams/${team}/environments`)
+      await page.getByRole('listitem').filter({ hasText: 'v2.0' }).first().waitFor()
+      await shoot('environments')
+      await page.getByRole('button', { name: 'Promote to production' }).click()
+      await page.getByRole('dialog').getByLabel('How many').waitFor()
+      await shoot('promote', 'top')
       await context.close()
     })
   }

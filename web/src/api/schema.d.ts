@@ -1350,7 +1350,7 @@ export interface components {
          * @description Why.
          * @enum {string}
          */
-        HealthReason: "AllReady" | "SomeNotReady" | "Leads" | "NobodyLeads" | "LeaderSilent" | "SchemaCurrent" | "SchemaBehind" | "SchemaAhead" | "DatabaseAway" | "NoDatabase" | "MirrorCurrent" | "MirrorBehind" | "MirrorNever" | "ReportsTaken" | "ReportsWait" | "AllTold" | "ToldLate" | "SomeGivenUp" | "NotSaid";
+        HealthReason: "AllReady" | "SomeNotReady" | "Leads" | "NobodyLeads" | "LeaderSilent" | "SchemaCurrent" | "SchemaBehind" | "SchemaAhead" | "DatabaseAway" | "NoDatabase" | "MirrorCurrent" | "MirrorBehind" | "MirrorNever" | "ReportsTaken" | "ReportsWait" | "AllTold" | "ToldLate" | "TriedAgain" | "SomeGivenUp" | "NotSaid";
         /** @description What follows from a delivery. */
         Heard: {
             /** @description The same was delivered before: nothing follows. */
