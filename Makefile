@@ -39,7 +39,8 @@ screenshots: ## every page, light and dark, desk and phone, into target/browser/
 lint: ## format, licences and clippy, without a warning
 	@cargo fmt --all --check
 	@dev/licenses.py
-	@cargo clippy --locked --workspace --all-targets --test stories --quiet -- -D warnings
+	@cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --locked --workspace --test stories --quiet -- -D warnings
 
 test: ## what CI runs: lint, unit tests, then the stories of tests/ on the cluster
 	@dev/test.sh
