@@ -310,11 +310,11 @@ pub async fn drive(context: Arc<Context>) {
             let name = pod.labels().get(names::LABEL_DEPLOYMENT)?;
             Some(ObjectRef::new(name).within(&pod.namespace()?))
         })
-        // A lock that was given wakes the one whose turn it is.
+        // A lock that was given wakes the one whose turn it is; one that is kept, the one that was lost.
         .watches_stream(
             guarded::watch::<Service>(Api::all(client.clone()))
                 .touched_objects()
-                .predicate_filter(|service: &Service| Some(holder(service)), PredicateConfig::default()),
+                .predicate_filter(|service: &Service| Some(lock_of(service)), PredicateConfig::default()),
             |service| {
                 let active = service.status.as_ref()?.active.as_ref()?;
                 Some(ObjectRef::new(&active.name).within(&service.namespace()?))
@@ -356,10 +356,11 @@ where
         .predicate_filter(news, PredicateConfig::default())
 }
 
-/// A hash over who holds a Service's lock.
-fn holder(service: &Service) -> u64 {
+/// A hash over who holds a Service's lock, and how long it is kept for one that may be lost: all that a Deployment
+/// waits for in its Service.
+fn lock_of(service: &Service) -> u64 {
     let active = service.status.as_ref().and_then(|status| status.active.as_ref());
-    hash(&active.map(|active| &active.uid))
+    hash(&active.map(|active| (&active.uid, active.until)))
 }
 
 fn hash(value: &impl Hash) -> u64 {
