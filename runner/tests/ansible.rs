@@ -89,6 +89,17 @@ fn much_output_arrives_in_reports_of_their_size() {
 }
 
 #[test]
+fn what_nobody_watches_goes_in_fewer_reports() {
+    let watched = four("true").run();
+    let alone = four("true").faults(&vec![Some(Fault::Alone); 1_000]).run();
+    for run in [&watched, &alone] {
+        assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
+        assert!(run.all_arrived(), "{:?}", run.arrived);
+    }
+    assert!(alone.arrived.1 < watched.arrived.1, "{} and {} reports", alone.arrived.1, watched.arrived.1);
+}
+
+#[test]
 fn a_fenced_runner_reports_no_more_and_does_not_wait() {
     let began = Instant::now();
     let run = four("true").faults(&[Some(Fault::Fence)]).run();

@@ -52,6 +52,8 @@ pub enum Fault {
     Fence,
     /// It is acknowledged, and not kept: there is too much of it.
     Drop,
+    /// No fault at all: nobody watches.
+    Alone,
 }
 
 /// What the server knows.
@@ -198,6 +200,7 @@ impl State {
                 self.events.push(event.clone());
             }
         }
-        (200, format!(r#"{{"acked":{}}}"#, self.events.len()))
+        let followed = fault != Some(Fault::Alone);
+        (200, format!(r#"{{"acked":{},"followed":{followed}}}"#, self.events.len()))
     }
 }
