@@ -51,7 +51,7 @@ pub struct Told {
     pub pending: i64,
     /// Of those: that were tried in vain.
     pub failing: i64,
-    /// Of those: since when the oldest could have been tried.
+    /// Of the pending ones: since when the oldest could have been tried.
     pub due_since: Option<Timestamp>,
     /// Given up.
     pub dead: i64,
