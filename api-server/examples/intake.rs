@@ -11,6 +11,7 @@ use axum::http::Request;
 use axum::routing::post;
 use fastdeploy_api_server::identity::key::{self, SigningKey};
 use fastdeploy_api_server::identity::token::{self, RunClaims};
+use fastdeploy_api_server::live::Hub;
 use fastdeploy_api_server::reports::{self, Intake, status::Statuses};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -35,7 +36,8 @@ async fn main() -> anyhow::Result<()> {
 
     let (pem, kid) = key::generate()?;
     let key = SigningKey::from_pem(&pem, &kid)?;
-    let intake = Intake::new(Some(pool.clone()), key.clone(), Timestamp::now, Statuses::nowhere());
+    let intake =
+        Intake::new(Some(pool.clone()), key.clone(), Timestamp::now, Statuses::nowhere(), Hub::new(None));
     let router =
         Router::new().route("/runs/{uid}/{attempt}/reports", post(reports::handle)).with_state(intake);
 

@@ -33,6 +33,7 @@ use crate::web;
 pub fn runs<C: Cluster>(app: App<C>, intake: Intake) -> Router {
     let reports = Router::new()
         .route("/runs/{uid}/{attempt}/reports", post(reports::handle))
+        .route("/runs/{uid}/{attempt}/followed", get(reports::followed))
         .layer(DefaultBodyLimit::max(reports::MAX_BODY))
         .with_state(intake);
     Router::new()

@@ -104,7 +104,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
         None => Statuses::nowhere(),
     };
-    let intake = Intake::new(pool, signing_key.clone(), CLOCK, statuses);
+    let intake = Intake::new(pool, signing_key.clone(), CLOCK, statuses, hub.clone());
     let certificate = authority.issue(&config.runs.hosts, CLOCK())?;
     let not_after = certificate.not_after;
     let tls = RustlsConfig::from_config(listener::server_config(certificate)?);

@@ -4,6 +4,11 @@
 //! [`Report`] as zstd-compressed JSON (`content-encoding: zstd`). Answers: 200 [`Acked`]; 409 another
 //! process has this attempt; 410 the run is sealed; 413 too large; 429 and 503 with `Retry-After`:
 //! later. Events are numbered from 1 without gaps; what was acknowledged may be sent again.
+//!
+//! `GET /runs/{uid}/{attempt}/followed`, with the same token: waits for somebody who watches the run. Answers: 200
+//! [`Followed`], after [`FOLLOWED_WITHIN`] at the latest; 404 from older servers.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +22,21 @@ pub const MAX_INFLATED_BYTES: usize = 48 << 20;
 /// Path of the reports, relative to the listener's base URL.
 pub fn path(run_uid: &str, attempt: u32) -> String {
     format!("/runs/{run_uid}/{attempt}/reports")
+}
+
+/// Path where it is said that somebody watches, relative to the listener's base URL.
+pub fn followed_path(run_uid: &str, attempt: u32) -> String {
+    format!("/runs/{run_uid}/{attempt}/followed")
+}
+
+/// After so long it is answered that nobody watches yet.
+pub const FOLLOWED_WITHIN: Duration = Duration::from_secs(20);
+
+/// 200, to whoever waits for somebody who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Somebody does: send what there is. Else ask again.
+    pub followed: bool,
 }
 
 /// A batch.

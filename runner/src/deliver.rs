@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use protocol::report::{self, Acked, MAX_REPORT_BYTES};
+use protocol::report::{self, Acked, FOLLOWED_WITHIN, Followed, MAX_REPORT_BYTES};
 use ureq::Agent;
 
 use crate::{claim::jittered, clock, run::Input};
@@ -35,15 +35,19 @@ struct Gather {
 impl Gather {
     /// Somebody is watching, or it is late already.
     const NOT: Self = Self { at_most: Duration::ZERO, events: 0 };
-    /// Nobody is: a moment later is soon enough.
+    /// Nobody is: a moment later is soon enough, or when somebody comes.
     const ALONE: Self = Self { at_most: Duration::from_secs(1), events: 250 };
 }
 
-/// What was written to the spool so far.
+/// What was written to the spool so far, and who wants to see it.
 #[derive(Default)]
 struct Written {
     seq: u64,
     finished: bool,
+    /// Somebody came to watch, since it was said that nobody does.
+    watched: bool,
+    /// Whether somebody comes is being asked.
+    asking: bool,
 }
 
 /// Tells the delivery what there is to deliver.
@@ -54,7 +58,23 @@ impl Bell {
     /// An event was written.
     pub fn wrote(&self, seq: u64, finished: bool) {
         let (written, bell) = &*self.0;
-        *written.lock().unwrap_or_else(PoisonError::into_inner) = Written { seq, finished };
+        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+        (written.seq, written.finished) = (seq, finished);
+        bell.notify_one();
+    }
+
+    /// Nobody watches. Answers whether it is to be asked from now on when somebody does.
+    fn alone(&self) -> bool {
+        let mut written = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.watched = false;
+        !std::mem::replace(&mut written.asking, true)
+    }
+
+    /// Somebody watches, and that is not asked any more.
+    fn watched(&self) {
+        let (written, bell) = &*self.0;
+        let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+        (written.watched, written.asking) = (true, false);
         bell.notify_one();
     }
 
@@ -67,7 +87,7 @@ impl Bell {
             .wait_while(written, |written| written.seq <= acked && !written.finished)
             .unwrap_or_else(PoisonError::into_inner);
         let enough = acked.saturating_add(gather.events);
-        let is_few = |written: &mut Written| written.seq <= enough && !written.finished;
+        let is_few = |written: &mut Written| written.seq <= enough && !written.finished && !written.watched;
         let (written, _) =
             bell.wait_timeout_while(written, gather.at_most, is_few).unwrap_or_else(PoisonError::into_inner);
         (written.seq > acked).then_some(written.seq)
@@ -78,14 +98,40 @@ impl Bell {
 pub struct Delivery {
     /// Trusts only the authority that the pod was given.
     pub agent: Agent,
-    /// Of the reports of this attempt.
-    pub url: String,
+    /// Of this attempt.
+    pub place: Place,
     /// The deployment token of the claim.
     pub token: String,
     /// This process.
     pub instance: String,
     /// The events, one JSON object per line.
     pub spool: PathBuf,
+}
+
+/// Where the server hears of one attempt.
+pub struct Place {
+    /// What takes reports.
+    reports: String,
+    /// What says that somebody watches.
+    followed: String,
+}
+
+impl Place {
+    /// Below the server's URL.
+    pub fn of(api_url: &str, run_uid: &str, attempt: u32) -> Self {
+        Self {
+            reports: format!("{api_url}{}", report::path(run_uid, attempt)),
+            followed: format!("{api_url}{}", report::followed_path(run_uid, attempt)),
+        }
+    }
+}
+
+/// Whether somebody watches.
+enum Somebody {
+    Watches,
+    NotYet,
+    /// This server does not say it.
+    Unsaid,
 }
 
 /// What one report came to.
@@ -101,7 +147,7 @@ impl Delivery {
     /// Delivers on a thread of its own, until all is delivered or nothing is taken any more; then says so.
     pub fn start(self, bell: Bell, tell: SyncSender<Input>) -> JoinHandle<()> {
         thread::spawn(move || {
-            match self.deliver(&bell) {
+            match Arc::new(self).deliver(&bell) {
                 Ok(()) => {}
                 Err(why) => eprintln!("fastdeploy: the reports of this run are not delivered: {why}"),
             }
@@ -109,7 +155,7 @@ impl Delivery {
         })
     }
 
-    fn deliver(&self, bell: &Bell) -> Result<(), String> {
+    fn deliver(self: &Arc<Self>, bell: &Bell) -> Result<(), String> {
         let mut spool =
             SpoolReader::open(&self.spool).map_err(|e| format!("failed to read the spool: {e}"))?;
         let (mut acked, mut pause, mut away) = (0, FIRST_PAUSE, Away::default());
@@ -124,7 +170,12 @@ impl Delivery {
             match self.send(acked + 1, &events) {
                 // Lower than before: the server lost what it had, and takes up where we say.
                 Answer::Acked(Acked { acked: now, followed }) if now <= last => {
-                    gather = if followed || now < written { Gather::NOT } else { Gather::ALONE };
+                    gather = if followed || now < written {
+                        Gather::NOT
+                    } else {
+                        self.alone(bell);
+                        Gather::ALONE
+                    };
                     if now == acked {
                         thread::sleep(jittered(pause));
                         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -148,6 +199,50 @@ impl Delivery {
         Ok(())
     }
 
+    /// Has it said from now on when somebody comes to watch.
+    fn alone(self: &Arc<Self>, bell: &Bell) {
+        if bell.alone() {
+            let (delivery, bell) = (Arc::clone(self), bell.clone());
+            thread::spawn(move || delivery.wait_for_somebody(&bell));
+        }
+    }
+
+    /// A server that cannot say it is not asked again: then news are a moment late for whoever comes.
+    fn wait_for_somebody(&self, bell: &Bell) {
+        loop {
+            match self.somebody() {
+                Ok(Somebody::Watches) => return bell.watched(),
+                // Whatever it said that at once would be asked all day.
+                Ok(Somebody::NotYet) => thread::sleep(FIRST_PAUSE),
+                Ok(Somebody::Unsaid) => return,
+                Err(_) => thread::sleep(jittered(LONGEST_PAUSE)),
+            }
+        }
+    }
+
+    /// Waits as long as the server does.
+    fn somebody(&self) -> Result<Somebody, ureq::Error> {
+        let asked = self
+            .agent
+            .get(&self.place.followed)
+            .config()
+            .timeout_global(Some(FOLLOWED_WITHIN + LONGEST_PAUSE))
+            .build()
+            .header("authorization", format!("Bearer {}", self.token))
+            .call();
+        let mut response = asked?;
+        let status = response.status().as_u16();
+        if status == 429 || status >= 500 {
+            return Err(ureq::Error::StatusCode(status));
+        }
+        let answer = response.body_mut().read_to_vec()?;
+        Ok(match serde_json::from_slice::<Followed>(&answer) {
+            Ok(Followed { followed: true }) if status == 200 => Somebody::Watches,
+            Ok(Followed { followed: false }) if status == 200 => Somebody::NotYet,
+            _ => Somebody::Unsaid,
+        })
+    }
+
     fn send(&self, first_seq: u64, events: &[u8]) -> Answer {
         // The events stand in the spool as JSON: they are passed on as they are.
         let mut body = format!(
@@ -164,14 +259,16 @@ impl Delivery {
         };
         let sent = self
             .agent
-            .post(&self.url)
+            .post(&self.place.reports)
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
             .header("content-encoding", "zstd")
             .send(&compressed);
         let mut response = match sent {
             Ok(response) => response,
-            Err(error) => return Answer::TryAgain(format!("failed to reach {}: {error}", self.url), None),
+            Err(error) => {
+                return Answer::TryAgain(format!("failed to reach {}: {error}", self.place.reports), None);
+            }
         };
         let status = response.status().as_u16();
         let wish =
@@ -287,11 +384,6 @@ impl SpoolReader {
     }
 }
 
-/// Path of the reports below the server's URL.
-pub fn url(api_url: &str, run_uid: &str, attempt: u32) -> String {
-    format!("{api_url}{}", report::path(run_uid, attempt))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -362,6 +454,21 @@ mod tests {
         }
         writes.join().expect("a writer");
         assert_eq!(seen, 6);
+    }
+
+    #[test]
+    fn what_waits_for_more_goes_when_somebody_comes_to_watch() {
+        let forever = Gather { at_most: Duration::MAX, events: 250 };
+        let bell = Bell::default();
+        bell.wrote(1, false);
+        assert!(bell.alone() && !bell.alone(), "asked once");
+        let comes = {
+            let bell = bell.clone();
+            thread::spawn(move || bell.watched())
+        };
+        assert_eq!(bell.more_than(0, forever), Some(1));
+        comes.join().expect("somebody");
+        assert!(bell.alone(), "gone again: asked anew");
     }
 
     #[test]

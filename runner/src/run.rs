@@ -27,7 +27,7 @@ use crate::{
     classify, clock, command,
     config::{self, Config},
     control::{Action, Ask, Control},
-    deliver::{self, Bell, Delivery},
+    deliver::{Bell, Delivery, Place},
     failure::{self, Stop},
     files, health, hostkey, layout,
     lines::{self, Lines},
@@ -118,12 +118,12 @@ fn straight_line(
 
     let bell = Bell::default();
     let agent = claim::agent(&config)?;
-    let url = deliver::url(&config.api_url, &config.run_uid, config.attempt);
+    let place = Place::of(&config.api_url, &config.run_uid, config.attempt);
     let at = paths.spool();
     let mut spool =
         Spool::create(&at, bell.clone()).map_err(|error| Stop::io("make the spool", &at, &error))?;
     let masker = Arc::new(masker(paths, &granted.token));
-    let delivery = Delivery { agent, url, token: granted.token, instance: instance.to_owned(), spool: at };
+    let delivery = Delivery { agent, place, token: granted.token, instance: instance.to_owned(), spool: at };
     *delivering = Some(delivery.start(bell, tell.clone()));
     let outcome = carry_out(&config, &bundle, paths, &masker, &mut spool, tell, inputs);
     append(&mut spool, Kind::Finished { verdict: Box::new(outcome.verdict(instance)) });

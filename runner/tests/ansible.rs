@@ -92,11 +92,15 @@ fn much_output_arrives_in_reports_of_their_size() {
 fn what_nobody_watches_goes_in_fewer_reports() {
     let watched = four("true").run();
     let alone = four("true").faults(&vec![Some(Fault::Alone); 1_000]).run();
-    for run in [&watched, &alone] {
+    let comes = four("true").faults(&vec![Some(Fault::Comes); 1_000]).run();
+    for run in [&watched, &alone, &comes] {
         assert_eq!(run.verdict.result, RunResult::Succeeded, "{}", run.log);
         assert!(run.all_arrived(), "{:?}", run.arrived);
     }
-    assert!(alone.arrived.1 < watched.arrived.1, "{} and {} reports", alone.arrived.1, watched.arrived.1);
+    let reports = [&alone, &comes, &watched].map(|run| run.arrived.1);
+    assert!(reports[0] < reports[2], "alone and watched: {reports:?}");
+    // What waited goes when somebody comes.
+    assert!(reports[0] < reports[1], "alone, and when somebody comes: {reports:?}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<Option<bool>>
                    sealed_at = case when $7 then clock_timestamp() end
                where uid = $1 and attempt = $2 and instance = $3 and acked = $4 and sealed_at is null
                    and ($8::bigint is null or lines < $8)
-               returning uid, attempt, day
+               returning uid, attempt, day, acked, lines
            ), event as (
                insert into run_events (day, uid, attempt, seq, at, body)
                select run.day, run.uid, run.attempt, event.seq, event.at, event.body::jsonb
@@ -145,7 +145,7 @@ async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<Option<bool>>
                select run.day, run.uid, run.attempt, chunk.first_line, chunk.lines, chunk.content
                from run, unnest($12::bigint[], $13::integer[], $14::bytea[]) as chunk (first_line, lines, content)
            )
-           select pg_notify('runs', uid::text) as "notified: ()", set_config('synchronous_commit',
+           select pg_notify('runs', concat_ws(' ', uid, attempt, acked, lines)) as "notified: ()", set_config('synchronous_commit',
                case when $7 then current_setting('synchronous_commit') else 'off' end, true) as durable,
                exists (select from followed where followed.uid = run.uid and until > now()) as "followed!"
            from run"#,
@@ -167,16 +167,28 @@ async fn append(pool: &PgPool, report: &NewReport) -> sqlx::Result<Option<bool>>
     Ok(stored.fetch_optional(pool).await?.map(|stored| stored.followed))
 }
 
-/// Somebody watches this run, and does for `seconds` more.
+/// Somebody watches this run, and does for `seconds` more. Whoever waits for that is told.
 pub async fn follow(pool: &PgPool, uid: Uuid, seconds: f64) -> sqlx::Result<()> {
     let said = sqlx::query!(
-        "with past as (delete from followed where until < now() and uid <> $1)
-         insert into followed (uid, until) values ($1, now() + make_interval(secs => $2))
-         on conflict (uid) do update set until = excluded.until",
+        r#"with past as (delete from followed where until < now() and uid <> $1),
+         said as (
+             insert into followed (uid, until) values ($1, now() + make_interval(secs => $2))
+             on conflict (uid) do update set until = excluded.until returning uid
+         )
+         select pg_notify('followed', uid::text) as "notified: ()" from said"#,
         uid,
         seconds
     );
     said.execute(pool).await.map(drop)
+}
+
+/// Whether somebody watches this run.
+pub async fn is_followed(pool: &PgPool, uid: Uuid) -> sqlx::Result<bool> {
+    let followed = sqlx::query_scalar!(
+        r#"select exists (select from followed where uid = $1 and until > now()) as "followed!""#,
+        uid
+    );
+    followed.fetch_one(pool).await
 }
 
 async fn try_record(pool: &PgPool, report: &NewReport) -> sqlx::Result<Recorded> {
@@ -441,9 +453,9 @@ async fn advance(
         "with stored as (
              update runs set acked = $3, lines = $4, updated_at = now(),
                  sealed_at = case when $5 then clock_timestamp() end
-             where uid = $1 and attempt = $2 returning uid
+             where uid = $1 and attempt = $2 returning uid, attempt, acked, lines
          )
-         select pg_notify('runs', uid::text) from stored",
+         select pg_notify('runs', concat_ws(' ', uid, attempt, acked, lines)) from stored",
         uid,
         attempt,
         acked,

@@ -23,7 +23,9 @@ export default defineConfig({
   use: {
     baseURL: url,
     locale: 'en-GB',
-    trace: 'retain-on-failure',
+    // Of a failure its last sight, and what was on the page before; a film of each story would take half of the machine.
+    screenshot: 'only-on-failure',
+    trace: { mode: 'retain-on-failure', screenshots: false },
     actionTimeout: 20_000,
     navigationTimeout: 20_000,
     launchOptions: { executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] },

@@ -19,7 +19,7 @@ test('colours of a terminal become classes, everything else of it is left out', 
 
 test('durations are said as people say them', () => {
   const said = [0, 0.4, 1.2, 59.6, 108, 3_600, 3_725].map((seconds) => duration(seconds).replaceAll('\u00a0', ' '))
-  expect(said).toEqual(['0 s', '< 1 s', '1 s', '1 min', '1 min 48 s', '1 h', '1 h 2 min'])
+  expect(said).toEqual(['< 1 s', '< 1 s', '1 s', '1 min', '1 min 48 s', '1 h', '1 h 2 min'])
   expect([3, 41, 61, 118].map((seconds) => left(seconds).replaceAll('\u00a0', ' '))).toEqual(['5 s', '45 s', '1 min 10 s', '2 min'])
   expect(between('2026-11-24T08:00:00Z', '2026-11-24T08:00:02.5Z')).toBe(2.5)
   expect(between(undefined, '2026-11-24T08:00:02Z')).toBeUndefined()

@@ -1,7 +1,8 @@
 import { mount } from '@vue/test-utils'
 import { nextTick, reactive } from 'vue'
 import { createMemoryHistory, createRouter } from 'vue-router'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { api, Refused } from '@/api/client'
 import ProgressBar from '@/components/ProgressBar.vue'
 import ServiceCard from '@/components/ServiceCard.vue'
 import ServiceTable from '@/components/ServiceTable.vue'
@@ -42,6 +43,7 @@ test('a bar of thousands of steps has parts that can be seen, and says the same'
   expect([drawn[0]?.state, drawn[29]?.state, drawn.at(-1)?.state]).toEqual(['done', 'now', 'next'])
   expect(few(parts([step({ state: 'Failed' }), step({ state: 'Succeeded' })], pace([]), 0, true), 1)[0]?.state).toBe('bad')
   expect(mount(ProgressBar, { props: { steps: many(), label: '', text: '' }, global }).findAll('.bar i').length).toBeLessThanOrEqual(60)
+  vi.spyOn(api, 'deployment').mockRejectedValue(new Refused(404, 'NotFound', ''))
   const card = mount(ServiceCard, { props: { service: service({ state: 'Updating', active: run({ progress: { done: 500, total: 2_000 } }) }), now: 0 }, global })
   expect([card.findAll('.bar i').length, card.findAll('.bar .is-done').length]).toEqual([40, 10])
 })

@@ -18,19 +18,19 @@ const ended = (number: number, seconds: number, change: Partial<Deployment> = {}
   run({ uid: `d${number}`, number, phase: 'Succeeded', startedAt: '2026-11-24T08:00:00Z', finishedAt: new Date(Date.parse('2026-11-24T08:00:00Z') + seconds * 1_000).toISOString(), ...change })
 
 test('the picture of durations: oldest left, the longest at the top, failures below the line', () => {
-  const picture = chart([ended(5, 100), ended(4, 50), ended(3, 9, { phase: 'Failed' }), ended(2, 50), ended(1, 60), run()])
+  const picture = chart([ended(5, 100), ended(4, 50), ended(3, 9, { phase: 'Failed' }), ended(2, 50), ended(1, 60), run()], 55)
   expect(picture.bars.map((bar) => bar.run.number)).toEqual([1, 2, 3, 4, 5])
   expect(picture.bars.map((bar) => bar.x)).toEqual([0, 20, 40, 60, 80])
   expect(picture.longest?.run.number).toBe(5)
   expect(picture.longest?.y2).toBe(16)
   expect(picture.bars[2]?.y2).toBeGreaterThan(BASE)
-  expect(picture.usual?.seconds).toBe(60)
-  expect(chart([ended(1, 50)]).usual).toBeUndefined()
-  expect(chart(Array.from({ length: 40 }, (_, n) => ended(40 - n, 50))).bars).toHaveLength(24)
+  expect(picture.usual?.seconds).toBe(55)
+  expect(chart([ended(1, 50)], 50).usual).toBeUndefined()
+  expect(chart(Array.from({ length: 40 }, (_, n) => ended(40 - n, 50)), 50).bars).toHaveLength(24)
 })
 
 test('each stroke of the picture leads to its run and has a name', () => {
-  const drawn = mount(DurationChart, { props: { runs: [ended(2, 62), ended(1, 9, { phase: 'Failed' })], now: 0 }, global })
+  const drawn = mount(DurationChart, { props: { runs: [ended(2, 62), ended(1, 9, { phase: 'Failed' })], usualSeconds: 62, now: 0 }, global })
   expect(drawn.findAll('a').map((link) => [link.attributes('href'), link.attributes('aria-label')])).toEqual([
     ['/deployments/d1', '#1, Failed'],
     ['/deployments/d2', '#2, 1\u00a0min\u00a02\u00a0s'],

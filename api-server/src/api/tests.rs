@@ -397,7 +397,12 @@ async fn a_person_stops_a_run(pool: PgPool) {
 }
 
 /// As a runner reports it.
+/// As a runner sends it, stored.
 pub(crate) async fn report(pool: &PgPool, uid: Uuid, first: i64, bodies: &[Value]) {
+    runs::record(pool, &new_report(uid, first, bodies)).await.unwrap();
+}
+
+pub(crate) fn new_report(uid: Uuid, first: i64, bodies: &[Value]) -> NewReport {
     let events = bodies.iter().enumerate().map(|(n, body)| NewEvent {
         seq: first + n as i64,
         at: NOW,
@@ -409,7 +414,7 @@ pub(crate) async fn report(pool: &PgPool, uid: Uuid, first: i64, bodies: &[Value
             _ => EventBody::Json(body.to_string()),
         },
     });
-    let report = NewReport {
+    NewReport {
         uid,
         attempt: 1,
         instance: "i".into(),
@@ -418,8 +423,7 @@ pub(crate) async fn report(pool: &PgPool, uid: Uuid, first: i64, bodies: &[Value
         first_available: 1,
         events: events.collect(),
         finished: false,
-    };
-    runs::record(pool, &report).await.unwrap();
+    }
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

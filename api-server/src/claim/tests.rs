@@ -36,6 +36,7 @@ impl TestApp {
             crate::identity::key::tests::any(),
             || NOW,
             crate::reports::status::Statuses::nowhere(),
+            crate::live::Hub::new(None),
         );
         Self { fake, metrics, router: router::runs(app, intake) }
     }

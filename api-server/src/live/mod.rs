@@ -1,5 +1,6 @@
 //! Live updates: what was stored, told to whoever follows it. PostgreSQL says that something is new;
 //! each thing is read once, however many follow; who was away or fell behind reads for itself.
+//! What a run reports to this very process is told without being read again.
 
 mod changes;
 mod message;
@@ -9,16 +10,17 @@ pub mod socket;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use store::PgPool;
 use store::listen::{Heard, Listener};
+use store::runs::{self as stored, NewReport};
 use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
 use self::changes::Batch;
-use self::runs::{Feed, What};
+use self::runs::{Feed, Place, What};
 
 /// Between two tries to reach PostgreSQL.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,6 +39,8 @@ struct Parts {
     /// Of the stream of changes: another database is another one.
     epoch: watch::Sender<Option<Uuid>>,
     runs: Mutex<HashMap<(Uuid, What), Arc<Feed>>>,
+    /// Runners that wait for somebody who watches.
+    waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
     /// The process is stopping.
     closing: watch::Sender<bool>,
 }
@@ -50,6 +54,7 @@ impl Hub {
             changes: broadcast::Sender::new(BACKLOG),
             epoch: watch::Sender::new(None),
             runs: Mutex::default(),
+            waiting: Mutex::default(),
             closing: watch::Sender::new(false),
         }))
     }
@@ -78,21 +83,86 @@ impl Hub {
         }
     }
 
+    /// Waits until somebody watches the run, here or at another replica. False: this process is to end before.
+    pub async fn followed(&self, pool: &PgPool, uid: Uuid) -> store::sqlx::Result<bool> {
+        let waiting = Waiting::of(self, uid);
+        let mut closing = self.0.closing.subscribe();
+        loop {
+            // What is said from here on is heard.
+            let told = waiting.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if stored::is_followed(pool, uid).await? {
+                return Ok(true);
+            }
+            tokio::select! {
+                () = told => {}
+                _ = closing.wait_for(|closing| *closing) => return Ok(false),
+            }
+        }
+    }
+
+    /// A report that was stored just now, all of it new.
+    pub fn took(&self, report: &NewReport) {
+        for what in [What::Events, What::Output] {
+            if let Some(feed) = self.feed(report.uid, what) {
+                feed.took(what, report);
+            }
+        }
+    }
+
     fn heard(&self, heard: Heard) {
-        let runs = self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
         match heard {
             Heard::Changes => self.0.changed.notify_one(),
-            Heard::Run(uid) => {
+            Heard::Run(run) => {
                 for what in [What::Events, What::Output] {
-                    if let Some(feed) = runs.get(&(uid, what)) {
-                        feed.wake.notify_one();
+                    if let Some(feed) = self.feed(run.uid, what) {
+                        feed.heard(Place::of(what, run.attempt, run.acked, run.lines));
                     }
+                }
+            }
+            Heard::Followed(uid) => {
+                if let Some(waiting) = self.waiting().get(&uid) {
+                    waiting.notify_waiters();
                 }
             }
             Heard::Anything => {
                 self.0.changed.notify_one();
-                runs.values().for_each(|feed| feed.wake.notify_one());
+                self.waiting().values().for_each(|waiting| waiting.notify_waiters());
+                let runs = self.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
+                runs.values().for_each(|feed| feed.missed());
             }
+        }
+    }
+
+    fn feed(&self, uid: Uuid, what: What) -> Option<Arc<Feed>> {
+        self.0.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&(uid, what)).map(Arc::clone)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A runner that waits; when it does no more, it is forgotten.
+struct Waiting<'a> {
+    hub: &'a Hub,
+    uid: Uuid,
+    told: Arc<Notify>,
+}
+
+impl<'a> Waiting<'a> {
+    fn of(hub: &'a Hub, uid: Uuid) -> Self {
+        Self { hub, uid, told: Arc::clone(hub.waiting().entry(uid).or_default()) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.hub.waiting();
+        // One is here, one in the map: nobody else waits.
+        if Arc::strong_count(&self.told) == 2 {
+            waiting.remove(&self.uid);
         }
     }
 }

@@ -3,11 +3,14 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use store::events::{Body, NewEvent, StoredEvent};
 use store::read::NotAPosition;
+use store::runs::NewReport;
 use store::{PgPool, events, output, runs};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -23,6 +26,8 @@ use crate::people::Person;
 
 /// Events, or lines, that are read and sent at once.
 const AT_ONCE: i64 = 500;
+/// Bytes of output that are told without being read; more is read piece by piece.
+const MAX_TAKEN: usize = 64 * 1024;
 /// How soon a feed that nobody follows is given up, and how often it is said of one that somebody does.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long that is believed. Seconds.
@@ -58,6 +63,17 @@ pub struct Place {
 impl Place {
     /// Before the first event.
     pub const START: Self = Self { attempt: 1, last: 0 };
+
+    /// Of an attempt of which so much is stored.
+    pub(super) fn of(what: What, attempt: i32, acked: i64, lines: i64) -> Self {
+        Self {
+            attempt,
+            last: match what {
+                What::Events => acked,
+                What::Output => lines,
+            },
+        }
+    }
 }
 
 impl fmt::Display for Cursor {
@@ -81,8 +97,79 @@ impl FromStr for Cursor {
 
 /// What is new of a run, for all who follow it.
 pub struct Feed {
-    pub(super) wake: Notify,
+    wake: Notify,
+    inbox: Mutex<Inbox>,
     news: broadcast::Sender<Arc<Page>>,
+}
+
+/// What came since it was looked at last.
+#[derive(Debug, Default)]
+struct Inbox {
+    /// Of reports that came to this process: nobody has to ask PostgreSQL for them.
+    taken: Vec<Page>,
+    /// How far PostgreSQL says that the run is.
+    heard: Place,
+    /// Something may not have been heard.
+    missed: bool,
+}
+
+impl Inbox {
+    /// What may be told at once by whoever has told up to `at`; and whether there is more, which is to be read.
+    fn after(self, mut at: Place) -> (Vec<Page>, bool) {
+        let mut behind = self.missed;
+        let mut follows = Vec::new();
+        for page in self.taken {
+            if page.from == at {
+                at = page.to;
+                follows.push(page);
+            } else if page.to > at {
+                behind = true;
+            }
+        }
+        (follows, behind || self.heard > at)
+    }
+}
+
+impl Feed {
+    fn new() -> Self {
+        Self { wake: Notify::new(), inbox: Mutex::default(), news: broadcast::Sender::new(BACKLOG) }
+    }
+
+    /// A report that is stored.
+    pub(super) fn took(&self, what: What, report: &NewReport) {
+        let page = match what {
+            What::Events => events_of(report),
+            What::Output => output_of(report),
+        };
+        if let Some(page) = page {
+            self.put(|inbox| {
+                if inbox.taken.len() < BACKLOG {
+                    inbox.taken.push(page);
+                } else {
+                    inbox.missed = true;
+                }
+            });
+        }
+    }
+
+    /// So far it is stored.
+    pub(super) fn heard(&self, place: Place) {
+        self.put(|inbox| inbox.heard = inbox.heard.max(place));
+    }
+
+    /// Anything may be stored.
+    pub(super) fn missed(&self) {
+        self.put(|inbox| inbox.missed = true);
+    }
+
+    fn put(&self, change: impl FnOnce(&mut Inbox)) {
+        change(&mut self.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+
+    fn look(&self) -> Inbox {
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What stands between two places of one attempt.
@@ -99,7 +186,7 @@ struct Page {
 fn subscribe(hub: &Hub, pool: &PgPool, uid: Uuid, what: What) -> broadcast::Receiver<Arc<Page>> {
     let mut feeds = hub.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
     let feed = feeds.entry((uid, what)).or_insert_with(|| {
-        let feed = Arc::new(Feed { wake: Notify::new(), news: broadcast::Sender::new(BACKLOG) });
+        let feed = Arc::new(Feed::new());
         tokio::spawn(tell(hub.clone(), pool.clone(), uid, what, Arc::clone(&feed)));
         feed
     });
@@ -117,8 +204,12 @@ async fn tell(hub: Hub, pool: PgPool, uid: Uuid, what: What, feed: Arc<Feed>) {
             said = Some(Instant::now());
         }
         match tell_once(&pool, uid, what, &feed, &mut at).await {
-            Ok(()) => drop(tokio::time::timeout(LOOK, feed.wake.notified()).await),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Ok(()) if tokio::time::timeout(LOOK, feed.wake.notified()).await.is_ok() => {}
+            Ok(()) => feed.missed(),
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                feed.missed();
+            }
         }
         let mut feeds = hub.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
         if feed.news.receiver_count() == 0 {
@@ -143,7 +234,15 @@ async fn tell_once(
         let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new(), more: true }));
         here
     };
+    let (follows, behind) = feed.look().after(from);
+    for page in follows {
+        from = page.to;
+        let _ = feed.news.send(Arc::new(page));
+    }
     *at = Some(from);
+    if !behind {
+        return Ok(());
+    }
     while let Some(page) = next(pool, uid, what, from).await? {
         from = page.to;
         *at = Some(from);
@@ -159,13 +258,7 @@ async fn tell_once(
 /// The last place there is.
 async fn end(pool: &PgPool, uid: Uuid, what: What) -> Result<Place, Problem> {
     let last = runs::attempts(pool, uid).await?.pop();
-    Ok(last.map_or(Place::START, |run| Place {
-        attempt: run.attempt,
-        last: match what {
-            What::Events => run.acked,
-            What::Output => run.lines,
-        },
-    }))
+    Ok(last.map_or(Place::START, |run| Place::of(what, run.attempt, run.acked, run.lines)))
 }
 
 /// What comes behind a place; none, if there is nothing (yet).
@@ -197,7 +290,45 @@ async fn next(pool: &PgPool, uid: Uuid, what: What, from: Place) -> Result<Optio
     Ok(later)
 }
 
-fn event(event: events::StoredEvent) -> Option<(i64, String)> {
+/// As they are read, none where that many are not read at once.
+fn events_of(report: &NewReport) -> Option<Page> {
+    let (first, last) = (report.events.first()?, report.events.last()?);
+    let new = report.events.iter().filter_map(|NewEvent { seq, at, body }| match body {
+        Body::Json(text) => {
+            // PostgreSQL keeps no smaller part of a second.
+            let at = Timestamp::from_microsecond(at.as_microsecond()).ok()?;
+            event(StoredEvent { seq: *seq, at, body: serde_json::from_str(text).ok()? })
+        }
+        Body::Output { .. } => None,
+    });
+    let place = |last| Place { attempt: report.attempt, last };
+    let at_once = report.events.len() as i64 <= AT_ONCE;
+    at_once.then(|| Page {
+        from: place(first.seq - 1),
+        to: place(last.seq),
+        items: new.collect(),
+        more: false,
+    })
+}
+
+/// As they are read, none where there is none, or one is lost, or so many are not read at once.
+fn output_of(report: &NewReport) -> Option<Page> {
+    let mut items: Vec<(i64, String)> = Vec::new();
+    let mut bytes = 0;
+    for NewEvent { body, .. } in &report.events {
+        let Body::Output { first_line, text } = body else { continue };
+        bytes += text.len();
+        if bytes > MAX_TAKEN || items.last().is_some_and(|(last, _)| last + 1 != *first_line) {
+            return None;
+        }
+        items.extend((*first_line..).zip(text.split('\n').map(|line| Value::from(line).to_string())));
+    }
+    let ((first, _), (last, _)) = (items.first()?, items.last()?);
+    let place = |last| Place { attempt: report.attempt, last };
+    Some(Page { from: place(first - 1), to: place(*last), items, more: false })
+}
+
+fn event(event: StoredEvent) -> Option<(i64, String)> {
     let Value::Object(mut body) = event.body else { return None };
     if body.get("kind").and_then(Value::as_str) == Some("output") {
         return None;
@@ -275,5 +406,44 @@ impl Follower<'_> {
         };
         self.out.send(text).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(attempt: i32, last: i64) -> Place {
+        Place { attempt, last }
+    }
+
+    fn page(attempt: i32, from: i64, to: i64) -> Page {
+        Page { from: place(attempt, from), to: place(attempt, to), items: Vec::new(), more: false }
+    }
+
+    /// What is told at once, and whether there is more.
+    fn after(at: Place, taken: Vec<Page>, heard: Place, missed: bool) -> (Vec<Place>, bool) {
+        let (told, more) = Inbox { taken, heard, missed }.after(at);
+        (told.into_iter().map(|page| page.to).collect(), more)
+    }
+
+    #[test]
+    fn what_follows_is_told_at_once_and_the_rest_is_read() {
+        let (at, nothing) = (place(1, 5), Place::default());
+        assert_eq!(after(at, vec![], nothing, false), (vec![], false));
+        assert_eq!(
+            after(at, vec![page(1, 5, 6), page(1, 6, 9)], nothing, false),
+            (vec![place(1, 6), place(1, 9)], false)
+        );
+        // PostgreSQL says the same of it, or of what is known.
+        assert_eq!(after(at, vec![page(1, 5, 6)], place(1, 6), false), (vec![place(1, 6)], false));
+        assert_eq!(after(at, vec![], place(1, 5), false), (vec![], false));
+        // Known, because it was read meanwhile.
+        assert_eq!(after(at, vec![page(1, 3, 5)], nothing, false), (vec![], false));
+        // Another replica took what is between, or behind; or a later attempt.
+        assert_eq!(after(at, vec![page(1, 8, 9)], nothing, false), (vec![], true));
+        assert_eq!(after(at, vec![page(1, 5, 6)], place(1, 7), false), (vec![place(1, 6)], true));
+        assert_eq!(after(at, vec![page(2, 0, 1)], nothing, false), (vec![], true));
+        assert_eq!(after(at, vec![page(1, 5, 6)], nothing, true), (vec![place(1, 6)], true));
     }
 }

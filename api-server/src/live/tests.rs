@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::api::fake::Site;
-use crate::api::tests::report;
+use crate::api::tests::{new_report, report};
 
 /// For what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -295,6 +295,41 @@ async fn output_goes_on_where_the_answer_ended(pool: PgPool) {
     report(&pool, uid, 2, &[json!({"kind": "output", "firstLine": 4, "text": "d\n\"e\""})]).await;
     let message = browser.next().await;
     assert_eq!((&message["first"], &message["lines"]), (&json!(4), &json!(["d", "\"e\""])));
+    browser.nothing().await;
+}
+
+/// What is not stored shows that nobody asks PostgreSQL.
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn what_comes_to_this_process_is_told_without_being_read(pool: PgPool) {
+    let (site, addr) = blog(&pool).await;
+    let uid = site.deployment("blog", 1, json!({"observedGeneration": 1, "phase": "Running"})).await;
+    let topic = format!("deployments/{uid}");
+    let mut browser = Browser::signed_in(&site, addr, "anna").await;
+    for (topic, path) in [(&topic, ""), (&format!("{topic}/output"), "/output")] {
+        browser.subscribe(topic, &cursor(&site, &format!("/deployments/{uid}{path}")).await).await;
+        assert_eq!(browser.next().await["type"], "subscribed");
+    }
+    let lines = |n, text| json!({"kind": "output", "firstLine": n, "text": text});
+    let took = |first, bodies: &[Value]| site.app.hub.took(&new_report(uid, first, bodies));
+
+    report(&pool, uid, 1, &[step(1), lines(1, "a\nb")]).await;
+    let stored = [browser.next().await, browser.next().await];
+    let of = |all: &[Value], what: &str| all.iter().find(|message| message["type"] == what).cloned().unwrap();
+    took(3, &[step(3), lines(3, "c\n\"d\""), lines(5, "")]);
+    let told = [browser.next().await, browser.next().await];
+    let (stored, told) = (|what| of(&stored, what), |what| of(&told, what));
+    assert_eq!(told("output")["lines"], json!(["c", "\"d\"", ""]));
+    assert_eq!((told("output")["first"].as_i64(), seqs(&told("events"))), (Some(3), vec![3]));
+    // In the same words.
+    for what in ["events", "output"] {
+        let keys = |message: &Value| message.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&told(what)), keys(&stored(what)));
+    }
+    assert_eq!(told("events")["events"][0]["at"], stored("events")["events"][0]["at"]);
+
+    // What does not follow, or goes back, is looked for in PostgreSQL, where there is nothing.
+    took(7, &[step(7), lines(8, "x")]);
+    took(4, &[lines(4, "y")]);
     browser.nothing().await;
 }
 

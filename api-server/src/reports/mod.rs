@@ -1,5 +1,6 @@
 //! `POST /runs/{uid}/{attempt}/reports`: what happens in a run, into PostgreSQL. What is answered is
 //! stored; what is sent again changes nothing; while PostgreSQL is away, runners keep what they have.
+//! `GET /runs/{uid}/{attempt}/followed`: that somebody watches, said to a runner that takes its time.
 
 pub mod request;
 pub mod status;
@@ -14,7 +15,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use protocol::report::Acked;
+use protocol::report::{Acked, FOLLOWED_WITHIN, Followed};
 use store::PgPool;
 use store::runs::{self, Recorded};
 use tokio::sync::Semaphore;
@@ -25,6 +26,7 @@ use crate::claim::answer::Refusal;
 use crate::claim::request::bearer;
 use crate::identity::key::SigningKey;
 use crate::identity::token::{self, RunClaims};
+use crate::live::Hub;
 
 /// Largest body, in bytes, as it comes.
 pub const MAX_BODY: usize = 16 << 20;
@@ -42,13 +44,20 @@ struct Shared {
     key: SigningKey,
     clock: fn() -> Timestamp,
     statuses: Statuses,
+    hub: Hub,
     places: Semaphore,
 }
 
 impl Intake {
     /// From its parts. Without a pool there is no place for reports: 503.
-    pub fn new(pool: Option<PgPool>, key: SigningKey, clock: fn() -> Timestamp, statuses: Statuses) -> Self {
-        Self(Arc::new(Shared { pool, key, clock, statuses, places: Semaphore::new(AT_ONCE) }))
+    pub fn new(
+        pool: Option<PgPool>,
+        key: SigningKey,
+        clock: fn() -> Timestamp,
+        statuses: Statuses,
+        hub: Hub,
+    ) -> Self {
+        Self(Arc::new(Shared { pool, key, clock, statuses, hub, places: Semaphore::new(AT_ONCE) }))
     }
 }
 
@@ -74,6 +83,24 @@ pub async fn handle(
     }
 }
 
+/// Waits a while for somebody who watches.
+pub async fn followed(
+    State(Intake(intake)): State<Intake>,
+    Path((uid, attempt)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Followed>, Refusal> {
+    let claims = who(&intake, &headers, &uid, &attempt)?;
+    let uid = request::uid(&claims)?;
+    let pool = pool(&intake)?;
+    let watched = tokio::time::timeout(FOLLOWED_WITHIN, intake.hub.followed(pool, uid)).await;
+    match watched {
+        Ok(Ok(true)) => Ok(Json(Followed { followed: true })),
+        Ok(Ok(false)) => Err(Refusal::unavailable("Ask again, another one answers.", "stopping")),
+        Ok(Err(error)) => Err(Refusal::unavailable("This cannot be said now, ask again.", error.to_string())),
+        Err(_) => Ok(Json(Followed { followed: false })),
+    }
+}
+
 async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Result<Acked, Refusal> {
     let claims = who(intake, request.headers(), uid, attempt)?;
     let _place = intake.places.try_acquire().map_err(|_| {
@@ -82,9 +109,7 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
             "too many reports at once",
         )
     })?;
-    let pool = intake.pool.as_ref().ok_or_else(|| {
-        Refusal::unavailable("There is no place for reports yet, send it again.", "no database is configured")
-    })?;
+    let pool = pool(intake)?;
     let zstd = match request.headers().get(header::CONTENT_ENCODING).map(header::HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"zstd") => true,
@@ -104,6 +129,9 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
     };
     match runs::record(pool, &report).await {
         Ok(Recorded::Acked { acked, new, followed, .. }) => {
+            if new == report.events.len() {
+                intake.hub.took(&report);
+            }
             if new > 0 {
                 intake.statuses.tell(News { claims, events });
             }
@@ -120,6 +148,12 @@ async fn take(intake: &Shared, uid: &str, attempt: &str, request: Request) -> Re
             Err(Refusal::unavailable("This cannot be stored now, send it again.", error.to_string()))
         }
     }
+}
+
+fn pool(intake: &Shared) -> Result<&PgPool, Refusal> {
+    intake.pool.as_ref().ok_or_else(|| {
+        Refusal::unavailable("There is no place for reports yet, send it again.", "no database is configured")
+    })
 }
 
 /// The token says who reports; the path must say the same.

@@ -27,8 +27,7 @@ pub struct Parsed {
 
 /// From the token's word on who reports, and the body.
 pub fn parse(claims: &RunClaims, zstd: bool, body: &[u8]) -> Result<Parsed, Refusal> {
-    let uid = Uuid::parse_str(&claims.sub)
-        .map_err(|_| Refusal::bad_request("The path names no run: write its uid."))?;
+    let uid = uid(claims)?;
     let Report { instance, first_available, first_seq, events, .. } =
         if zstd { read(&inflate(body)?)? } else { read(body)? };
     if instance != claims.instance {
@@ -58,6 +57,11 @@ pub fn parse(claims: &RunClaims, zstd: bool, body: &[u8]) -> Result<Parsed, Refu
         events: events.iter().map(stored).collect::<Result<_, _>>()?,
     };
     Ok(Parsed { report, events })
+}
+
+/// Of which run.
+pub fn uid(claims: &RunClaims) -> Result<Uuid, Refusal> {
+    Uuid::parse_str(&claims.sub).map_err(|_| Refusal::bad_request("The path names no run: write its uid."))
 }
 
 fn stored(event: &Event) -> Result<NewEvent, Refusal> {

@@ -27,7 +27,9 @@ struct Api {
 impl Api {
     fn on(pool: Option<PgPool>) -> Self {
         let key = key::tests::any();
-        let intake = Intake::new(pool, key.clone(), || NOW, Statuses::nowhere());
+        let hub = crate::live::Hub::new(pool.clone());
+        tokio::spawn(hub.clone().run());
+        let intake = Intake::new(pool, key.clone(), || NOW, Statuses::nowhere(), hub);
         let app = App::new(
             Fake::default(),
             key.clone(),
@@ -148,6 +150,35 @@ async fn the_answer_says_whether_somebody_watches(pool: PgPool) {
     assert_eq!(answers(4).await, false);
     store::runs::follow(&pool, uuid::Uuid::from_u128(7), 60.0).await.unwrap();
     assert_eq!(answers(5).await, false);
+}
+
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn who_waits_hears_at_once_that_somebody_watches(pool: PgPool) {
+    let api = Api::on(Some(pool.clone()));
+    let ask = async |path: &str, token: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        let response = api.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let (path, token) =
+        (format!("/runs/{UID}/1/followed"), api.token("i-1", NOW + SignedDuration::from_mins(30)));
+    let (uid, quiet) = (UID.parse().unwrap(), std::time::Duration::from_millis(300));
+    {
+        let waits = ask(&path, &token);
+        tokio::pin!(waits);
+        assert!(tokio::time::timeout(quiet, &mut waits).await.is_err(), "nobody watches");
+        store::runs::follow(&pool, uuid::Uuid::from_u128(7), 60.0).await.unwrap();
+        assert!(tokio::time::timeout(quiet, &mut waits).await.is_err(), "another run is watched");
+        store::runs::follow(&pool, uid, 60.0).await.unwrap();
+        let soon = std::time::Duration::from_secs(10);
+        let answer = tokio::time::timeout(soon, waits).await.expect("an answer");
+        assert_eq!(answer, (200, json!({"followed": true})));
+    }
+    assert_eq!(ask(&path, &token).await, (200, json!({"followed": true})), "it is known");
+    assert_eq!(ask(&path, "nonsense").await.0, 401);
+    assert_eq!(ask(&format!("/runs/{UID}/2/followed"), &token).await.0, 403);
 }
 
 #[sqlx::test(migrator = "store::MIGRATIONS")]

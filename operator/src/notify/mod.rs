@@ -12,6 +12,7 @@ mod words;
 
 use std::time::Duration;
 
+use crds::service::Service;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -84,7 +85,10 @@ async fn deliver(client: &Client, sender: &Sender, clock: &Clock, due: &Due) -> 
         let secrets = Api::<Secret>::namespaced(client.clone(), &due.namespace);
         let secret =
             crate::named::get(&secrets, &name).await.map_err(|_| "Kubernetes did not give the Secret")?;
-        let secret = secret.ok_or_else(|| format!("there is no Secret {name}"))?;
+        let Some(secret) = secret else {
+            let error = format!("there is no Secret {name}");
+            return Err(Fault { last: is_gone(client, due).await, error });
+        };
         let value = |key: &str| {
             let bytes = secret.data.as_ref().and_then(|data| data.get(key))?;
             String::from_utf8(bytes.0.clone()).ok().map(|text| text.trim().to_owned())
@@ -114,6 +118,12 @@ async fn deliver(client: &Client, sender: &Sender, clock: &Clock, due: &Due) -> 
         Err(Fault { error, last: true }) => Outcome::Dead(error),
         Err(Fault { error, .. }) => plan::again(due.attempts, error, clock.now()),
     }
+}
+
+/// Whether its Service was removed: then nobody makes the Secret any more.
+async fn is_gone(client: &Client, due: &Due) -> bool {
+    let services = Api::<Service>::namespaced(client.clone(), &due.namespace);
+    matches!(crate::named::get(&services, &due.service).await, Ok(None))
 }
 
 /// Why it did not arrive.

@@ -54,6 +54,8 @@ pub enum Fault {
     Drop,
     /// No fault at all: nobody watches.
     Alone,
+    /// Nor is this: nobody does, and then somebody comes.
+    Comes,
 }
 
 /// What the server knows.
@@ -63,6 +65,8 @@ struct State {
     /// Events as they arrived, in order.
     events: Vec<Value>,
     reports: usize,
+    /// Somebody came.
+    comes: bool,
     /// What happens to the next reports.
     faults: VecDeque<Option<Fault>>,
 }
@@ -97,7 +101,8 @@ impl Server {
 
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
-        let state = State { answers, claims: 0, events: Vec::new(), reports: 0, faults: faults.into() };
+        let state =
+            State { answers, claims: 0, events: Vec::new(), reports: 0, comes: false, faults: faults.into() };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -148,7 +153,13 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, state: &Mutex<State>) ->
     stream.read_exact(&mut body)?;
     let (status, body) = {
         let mut state = state.lock().expect("no panic");
-        if report { state.report(&head, &body, fault) } else { state.claim(&head, &body) }
+        if report {
+            state.report(&head, &body, fault)
+        } else if head.starts_with("GET /runs/6b1e/1/followed ") {
+            if state.comes { (200, r#"{"followed":true}"#.to_owned()) } else { (503, String::new()) }
+        } else {
+            state.claim(&head, &body)
+        }
     };
     if fault == Some(Fault::Mute) {
         return Ok(());
@@ -200,7 +211,8 @@ impl State {
                 self.events.push(event.clone());
             }
         }
-        let followed = fault != Some(Fault::Alone);
+        self.comes = fault == Some(Fault::Comes);
+        let followed = !matches!(fault, Some(Fault::Alone | Fault::Comes));
         (200, format!(r#"{{"acked":{},"followed":{followed}}}"#, self.events.len()))
     }
 }

@@ -23,13 +23,13 @@ export interface Bar {
 /** How long runs took, oldest first. */
 export interface Chart {
   bars: Bar[]
-  /** Half of those that succeeded took so long: seconds, and their places. */
+  /** How long they usually take, in seconds, and its place; the half in the middle lies from there to there. */
   usual: { seconds: number; y: number; from: number; to: number } | undefined
   longest: Bar | undefined
 }
 
-/** The picture of the last runs that ended, out of some of them, newest first. */
-export function chart(runs: readonly Deployment[]): Chart {
+/** The picture of the last runs that ended, out of some of them, newest first; `usually` as the Service says it. */
+export function chart(runs: readonly Deployment[], usually: number | undefined): Chart {
   const shown = runs.filter((run) => ended(run.phase)).slice(0, RUNS).reverse()
   const took = shown.map((run) => between(run.startedAt, run.finishedAt))
   const most = Math.max(1, ...shown.map((run, n) => (TICK[run.phase] === 'down' ? 0 : (took[n] ?? 0))))
@@ -43,7 +43,7 @@ export function chart(runs: readonly Deployment[]): Chart {
   const well = bars.filter((bar) => bar.run.phase === 'Succeeded' && bar.seconds !== undefined)
   const sorted = well.map((bar) => bar.seconds ?? 0).sort((a, b) => a - b)
   const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))] ?? 0
-  const usual = sorted.length < 3 ? undefined : { seconds: at(0.5), y: y(at(0.5)), from: y(at(0.75)), to: y(at(0.25)) }
+  const usual = sorted.length < 3 || usually === undefined ? undefined : { seconds: usually, y: y(Math.min(usually, most)), from: y(at(0.75)), to: y(at(0.25)) }
   const longest = well.reduce<Bar | undefined>((best, bar) => (best === undefined || (bar.seconds ?? 0) > (best.seconds ?? 0) ? bar : best), undefined)
   return { bars, usual, longest }
 }

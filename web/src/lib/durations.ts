@@ -1,7 +1,8 @@
 /** `1 min 48 s`: no break inside, units that every language here understands. */
 export function duration(seconds: number): string {
-  if (seconds > 0 && seconds < 0.95) return '<\u00a01\u00a0s'
-  const all = Math.max(0, Math.round(seconds))
+  // What Kubernetes says has whole seconds: 0 is some part of one.
+  if (seconds < 0.95) return '<\u00a01\u00a0s'
+  const all = Math.round(seconds)
   const [hours, minutes, rest] = [Math.floor(all / 3_600), Math.floor((all % 3_600) / 60), all % 60]
   const parts = hours > 0 ? [[hours, 'h'], [minutes, 'min']] : minutes > 0 ? [[minutes, 'min'], [rest, 's']] : [[rest, 's']]
   const said = parts.filter(([amount], n) => n === 0 || amount !== 0)

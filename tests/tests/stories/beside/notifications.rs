@@ -1,9 +1,11 @@
 //! Who is named in `spec.notify` is told, with a signature that holds, and nobody is told by way of the inside.
 
+use crds::Service;
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use tests::{
     Outcome, Result, Story, browser, browser::Browser, deployment, ensure, holds, letters::Letters,
-    manifest::Manifest, receiver::Receiver, repository::Repository, same, service,
+    manifest::Manifest, receiver::Receiver, reports, repository::Repository, same, service,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -69,9 +71,29 @@ async fn a_webhook_arrives_signed_and_none_goes_inside() -> Outcome {
             same(target, &one["state"], &json!(if arrived { "delivered" } else { "pending" }))?;
             if !arrived {
                 holds(target, one["lastError"].as_str().unwrap_or_default(), "inside")?;
+                let retry = format!("{blog}/deliveries/{}/retry", one["id"].as_str().unwrap_or_default());
+                browser.ask("POST", &retry, None).await?;
             }
         }
-        Ok(())
+
+        // With the Service went the Secret: nobody is told any more.
+        story.delete::<Service>("blog").await?;
+        story.services.until_gone("blog", std::time::Duration::from_mins(1)).await?;
+        for name in ["metadata", "inside"] {
+            story.delete::<Secret>(name).await?;
+        }
+        let pool = reports::database().await?;
+        let began = std::time::Instant::now();
+        loop {
+            let list = store::deliveries::list(&pool, &story.namespace, "blog", Some("dead")).await?;
+            if list.len() == 3 {
+                return list.iter().try_for_each(|one| {
+                    holds(&one.target, one.last_error.as_deref().unwrap_or_default(), "there is no Secret")
+                });
+            }
+            ensure!(began.elapsed().as_secs() < 60, "expected 3 that are given up, saw {list:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
     })
     .await
 }
