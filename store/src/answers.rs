@@ -222,7 +222,9 @@ pub async fn find_deployments(
                    where ($1 or d.namespace = any($2)) and (not d.is_drift_check or $7 = 'Drift')
                        and ($3::text is null or d.namespace = $3)
                        and ($4::text is null or d.service = $4)
-                       and (cardinality($5::text[]) = 0 or coalesce(d.phase, 'Pending') = any($5))
+                       and (cardinality($5::text[]) = 0 or case
+                           when d.gone_at is not null and d.finished_at is null then 'Cancelled'
+                           else coalesce(d.phase, 'Pending') end = any($5))
                        and ($6::text is null or d.requested_by = $6)
                        and ($7::text is null or d.via = $7)
                        and ($8::text is null or d.mode = $8)

@@ -11,7 +11,7 @@ pub struct Filter {
     pub namespace: Option<String>,
     /// Of which Service.
     pub service: Option<String>,
-    /// One of these; empty: any.
+    /// One of these; empty: any. One that was removed before it ended counts as Cancelled.
     pub phases: Vec<String>,
     /// Who asked for it.
     pub by: Option<String>,

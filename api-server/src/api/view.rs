@@ -898,6 +898,9 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
     let status = status.unwrap_or_default();
     let ready = conditions::find(&status.conditions, READY);
     let phase = status.phase.unwrap_or(Phase::Pending);
+    // Nobody goes on with what is not there any more, and nobody can let it.
+    let removed = row.gone && !phase.is_terminal();
+    let phase = if removed { Phase::Cancelled } else { phase };
     let run = status.run.filter(|_| !phase.is_terminal());
     // Before the operator has looked at it only we know who asked.
     let requested_by = match (status.requested_by, requester) {
@@ -919,7 +922,11 @@ pub fn deployment(row: &DeploymentRow) -> Option<Deployment> {
         number: status.number,
         phase: phase.into(),
         reason: status.reason,
-        message: ready.map_or_else(String::new, |ready| ready.message.clone()),
+        message: match ready {
+            _ if removed => "It was removed before it ended.".to_owned(),
+            Some(ready) => ready.message.clone(),
+            None => String::new(),
+        },
         note: spec.reason,
         requested_by,
         created_at: row.created_at,

@@ -70,6 +70,28 @@ async fn runs_are_found_across_services(pool: PgPool) {
     assert_eq!(body["service"]["recent"].as_array().unwrap().len(), 2, "{body}");
 }
 
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn what_was_removed_before_it_ended_waits_for_nobody(pool: PgPool) {
+    let site = site(&pool).await;
+    let waits = json!({"observedGeneration": 1, "phase": "AwaitingApproval"});
+    site.run(("team", "blog"), 1, json!({}), waits.clone()).await;
+    let uid = site.run(("team", "blog"), 2, json!({}), waits).await;
+    let waiting =
+        async |phase: &str| names(&site.get("anna", &format!("/deployments?phase={phase}")).await.1);
+    assert_eq!(waiting("AwaitingApproval").await, ["blog-2", "blog-1"]);
+    let epoch = store::mirror::epoch(&pool).await.unwrap();
+    let kind = store::mirror::Kind::Deployment;
+    store::mirror::gone(&pool, epoch, kind, &[(uid, i64::MAX)].into()).await.unwrap();
+    assert_eq!(waiting("AwaitingApproval").await, ["blog-1"]);
+    assert_eq!(waiting("Cancelled").await, ["blog-2"]);
+    let (_, body) = site.get("anna", &format!("/deployments/{uid}")).await;
+    let run = &body["deployment"];
+    assert_eq!(
+        (&run["phase"], &run["gone"], &run["message"]),
+        (&json!("Cancelled"), &json!(true), &json!("It was removed before it ended."))
+    );
+}
+
 /// Which namespaces there are is remembered; a new one is seen at once all the same, and only by who may.
 #[sqlx::test(migrator = "store::MIGRATIONS")]
 async fn a_new_namespace_is_seen_with_the_next_answer(pool: PgPool) {
