@@ -78,7 +78,8 @@ test('nothing jumps on the pages of a run and of all services while steps come',
     await home.getByRole('article', { name: 'Steady' }).waitFor()
     await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
     await page.getByRole('dialog').getByRole('button', { name: 'Deploy' }).click()
-    await page.getByText('Step 7').waitFor()
+    // By then what came with the plan is painted.
+    await expect(page.locator('.progress__step')).toContainText('Step 2 of 8', { timeout: 60_000 })
     const icon = () => page.locator('link[rel=icon]').getAttribute('href')
     const running = await icon()
     await watchShifts(page)
