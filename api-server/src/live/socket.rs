@@ -25,6 +25,8 @@ use crate::api::{App, deployments, services};
 use crate::audit;
 use crate::people::Person;
 
+/// What a page says is short, and each socket has a buffer from its first byte on: 128 kB unless it is said.
+const READ_BUFFER: usize = 4 * 1024;
 /// Sockets of this process.
 const SOCKETS: usize = 10_000;
 /// Topics of one socket.
@@ -100,7 +102,7 @@ pub async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response
         return Problem::unavailable("Too many pages are open here, try again.", "too many sockets")
             .into_response();
     };
-    upgrade.max_message_size(MAX_MESSAGE).on_upgrade(move |socket| async move {
+    upgrade.max_message_size(MAX_MESSAGE).read_buffer_size(READ_BUFFER).on_upgrade(move |socket| async move {
         let _seat = seat;
         let (sink, stream) = socket.split();
         Box::pin(serve(app, sink, stream)).await;
