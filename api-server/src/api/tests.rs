@@ -396,12 +396,12 @@ async fn a_person_stops_a_run(pool: PgPool) {
     assert_eq!((status, &body["reason"]), (409, &json!("Ended")));
 }
 
-/// As a runner reports it.
-/// As a runner sends it, stored.
+/// Stored.
 pub(crate) async fn report(pool: &PgPool, uid: Uuid, first: i64, bodies: &[Value]) {
     runs::record(pool, &new_report(uid, first, bodies)).await.unwrap();
 }
 
+/// As a runner reports it.
 pub(crate) fn new_report(uid: Uuid, first: i64, bodies: &[Value]) -> NewReport {
     let events = bodies.iter().enumerate().map(|(n, body)| NewEvent {
         seq: first + n as i64,
