@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """How soon a browser knows, and how fast the API answers, on the local cluster.
 
-Runs a Service in a pod of its own with many quick steps, follows it with 1 and with 100 sockets, and
+Runs a Service in a pod of its own with many quick steps, follows it with 1, 100 and 1,000 sockets, and
 compares the time in each event (when the runner saw what the callback wrote) with the time of its
 arrival. All clocks are this machine's. `make up` first, then:
-    eval "$(make -s env)"; benches/live.py [--runs 5] [--clients 1 100]
+    eval "$(make -s env)"; benches/live.py [--runs 5] [--clients 1 100 1000]
 REST is measured with wrk (apt-get install wrk), if it is there.
 """
 import argparse
@@ -18,17 +18,21 @@ import statistics
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 
 URL = os.environ.get("FASTDEPLOY_URL", "http://127.0.0.1:30090")
 HOST, PORT = URL.split("//")[1].split(":")
 NAMESPACE = "bench-live"
 STEPS = 60
+# Seconds in which all sockets join: what comes then is caught up with, which is not what is measured.
+JOIN = 5
 SERVICE = {
     "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "quick", "namespace": NAMESPACE},
     "spec": {
         "playbook": "deploy.yml", "inventory": {"local": True},
         "source": {"inline": {"deploy.yml": json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [
-            {"name": f"Step {n}", "ansible.builtin.debug": {"msg": "x"}} for n in range(STEPS)]}])}},
+            {"name": "All are here", "ansible.builtin.command": f"sleep {JOIN}"},
+            *({"name": f"Step {n}", "ansible.builtin.debug": {"msg": "x"}} for n in range(STEPS))]}])}},
     },
 }
 
@@ -51,63 +55,91 @@ def at(text: str) -> float:
     return seconds + float(f"0.{rest or 0}")
 
 
-class Socket:
-    """As much of RFC 6455 as is needed here."""
+class Socket(asyncio.Protocol):
+    """As much of RFC 6455 as is needed here. What comes is kept with its time and read when the run has
+    ended: 1,000 sockets that read JSON meanwhile would measure themselves."""
 
-    async def open(self, token: str) -> "Socket":
-        self.reader, self.writer = await asyncio.open_connection(HOST, int(PORT), limit=1 << 24)
+    @classmethod
+    async def open(cls, token: str) -> "Socket":
+        _, socket = await asyncio.get_running_loop().create_connection(cls, HOST, int(PORT))
         key = base64.b64encode(os.urandom(16)).decode()
-        self.writer.write((f"GET /api/v1/ws HTTP/1.1\r\nHost: {HOST}:{PORT}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                           f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        assert b" 101 " in head, head
-        await self.say({"type": "signIn", "token": token})
-        assert (await self.hear())["type"] == "ready"
-        return self
+        socket.transport.write((
+            f"GET /api/v1/ws HTTP/1.1\r\nHost: {HOST}:{PORT}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        socket.say({"type": "signIn", "token": token})
+        await socket.until(b'"type":"ready"')
+        return socket
 
-    async def say(self, message: dict, opcode: int = 1) -> None:
-        text = json.dumps(message).encode() if message is not None else b""
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport, self.came, self.waits, self.end = transport, [], [], b""
+
+    def data_received(self, data: bytes) -> None:
+        self.came.append((time.time(), data))
+        heard, self.end = self.end + data, data[-32:]
+        for words, told in self.waits:
+            if not told.done() and any(word in heard for word in words):
+                told.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for _, told in self.waits:
+            if not told.done():
+                told.set_exception(error or ConnectionError("the socket was closed"))
+
+    async def until(self, *words: bytes) -> None:
+        """Until one of them comes."""
+        told = asyncio.get_running_loop().create_future()
+        self.waits.append((words, told))
+        await told
+
+    def say(self, message: dict) -> None:
+        text = json.dumps(message).encode()
         length = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE]) + len(text).to_bytes(2)
-        self.writer.write(bytes([0x80 | opcode]) + length + bytes(4) + text)
-        await self.writer.drain()
+        self.transport.write(bytes([0x81]) + length + bytes(4) + text)
 
-    async def hear(self) -> dict:
-        while True:
-            first, second = await self.reader.readexactly(2)
-            length = second & 0x7F
-            if length >= 126:
-                length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8))
-            text = await self.reader.readexactly(length)
-            if first & 0x0F == 9:
-                await self.say(None, 10)
-            elif first & 0x0F == 1:
-                return json.loads(text)
-            elif first & 0x0F == 8:
-                raise ConnectionError(text)
+    def messages(self) -> Iterator[tuple[float, dict]]:
+        """With the time at which each was there as a whole."""
+        kept = b""
+        for now, data in self.came:
+            kept += data
+            if kept.startswith(b"HTTP/"):
+                _, head, kept = kept.partition(b"\r\n\r\n")
+                assert head, "the head comes in one piece"
+            while len(kept) >= 4:
+                start, length = (4, int.from_bytes(kept[2:4])) if kept[1] & 0x7F == 126 else (2, kept[1] & 0x7F)
+                if kept[1] & 0x7F == 127:
+                    start, length = 10, int.from_bytes(kept[2:10])
+                if len(kept) < start + length:
+                    break
+                if kept[0] & 0x0F == 1:
+                    yield now, json.loads(kept[start:start + length])
+                kept = kept[start + length:]
 
 
-async def follow(socket: Socket, topic: str, after: str) -> tuple[list[float], float]:
-    """Delays of all events, and when the run's end came."""
-    await socket.say({"type": "subscribe", "topic": topic, "after": after})
+def seen_by(socket: Socket, joined: float) -> tuple[list[float], float]:
+    """Delays of all events from then on, and when the run's end came."""
     delays: list[float] = []
-    while True:
-        message = await socket.hear()
-        now = time.time()
+    for now, message in socket.messages():
         if message["type"] == "events":
-            delays += [now - at(event["at"]) for event in message["events"]]
+            delays += [now - at(event["at"]) for event in message["events"] if at(event["at"]) > joined]
         elif message["type"] == "deployment" and message["deployment"]["phase"] in ("Succeeded", "Failed"):
             return delays, now
         elif message["type"] in ("refused", "reset"):
             raise RuntimeError(message)
+    raise RuntimeError("the end of the run did not come")
 
 
-async def one_run(clients: int, token: str) -> tuple[list[float], float, float]:
+async def one_run(clients: int, token: str) -> tuple[list[float], float, int]:
+    sockets = [await Socket.open(token) for _ in range(clients)]
     run = await asyncio.to_thread(ask, "POST", f"/services/{NAMESPACE}/quick/deployments", token, {"reason": "benches/live.py"})
-    uid = run["deployment"]["uid"]
-    sockets = [await Socket().open(token) for _ in range(clients)]
-    seen = await asyncio.gather(*(follow(socket, f"deployments/{uid}", run["cursor"]) for socket in sockets))
+    topic = f"deployments/{run['deployment']['uid']}"
     for socket in sockets:
-        socket.writer.close()
+        socket.say({"type": "subscribe", "topic": topic, "after": run["cursor"]})
+    ends = (b'"phase":"Succeeded"', b'"phase":"Failed"', b'"type":"reset"', b'"type":"refused"')
+    joined = time.time() + JOIN - 1
+    await asyncio.gather(*(socket.until(*ends) for socket in sockets))
+    for socket in sockets:
+        socket.transport.close()
+    seen = [seen_by(socket, joined) for socket in sockets]
     status = json.loads(kubectl("get", "fdep", run["deployment"]["name"], "-n", NAMESPACE, "-o", "json"))["status"]
     assert status["phase"] == "Succeeded", status
     ended = at(status["finishedAt"])
@@ -148,7 +180,7 @@ def rest(token: str) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--clients", type=int, nargs="+", default=[1, 100])
+    options.add_argument("--clients", type=int, nargs="+", default=[1, 100, 1000])
     options = options.parse_args()
     credentials = {"name": os.environ["FASTDEPLOY_USER"], "password": os.environ["FASTDEPLOY_PASSWORD"]}
     token = ask("POST", "/session", body=credentials)["token"]

@@ -91,9 +91,7 @@ impl App {
 
     /// The database, if one is configured.
     pub fn pool(&self) -> Result<&PgPool, Problem> {
-        self.pool.as_ref().ok_or_else(|| {
-            Problem::unavailable("No database is configured, so there is nothing to show.", "no database")
-        })
+        self.pool.as_ref().ok_or_else(Problem::no_database)
     }
 }
 

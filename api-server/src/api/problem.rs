@@ -210,6 +210,11 @@ impl Problem {
         let plain = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Unavailable", detail);
         Self { cause, retry_after: Some(1), ..plain }
     }
+
+    /// 503: nobody said where PostgreSQL is.
+    pub fn no_database() -> Self {
+        Self::unavailable("No database is configured, so there is nothing to show.", "no database")
+    }
 }
 
 /// What PostgreSQL calls a text with NUL, JSON with NUL, and a time that it does not know: whoever has sent that is told so.

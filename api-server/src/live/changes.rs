@@ -148,13 +148,13 @@ async fn read(snapshot: &mut Snapshot, changed: &[Change], position: Position) -
 /// Follows until it ends; what it says goes to the socket.
 pub async fn follow(
     hub: &Hub,
-    pool: &PgPool,
     access: &Access,
     who: &Person,
     (topic, of): (&str, &Of),
     after: Position,
     out: &Out,
 ) -> Result<Ended, Problem> {
+    let pool = hub.joining()?;
     let mut news = hub.0.changes.subscribe();
     let mut epoch = hub.0.epoch.subscribe();
     let Some(mut at) = catch_up(pool, access, who, (topic, of), after, out).await? else {

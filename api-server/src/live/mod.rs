@@ -21,11 +21,17 @@ use uuid::Uuid;
 
 use self::changes::Batch;
 use self::runs::{Feed, Place, What};
+use crate::api::problem::Problem;
 
 /// Between two tries to reach PostgreSQL.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Batches that a follower may be behind before it reads for itself.
 const BACKLOG: usize = 64;
+/// Connections to PostgreSQL for all who join or fell behind: when a thousand pages come again at once, they
+/// wait for each other and not reports, requests and live updates for them.
+const JOINING: u32 = 3;
+/// How long somebody who joins waits for one of them.
+const JOIN: Duration = Duration::from_secs(10);
 
 /// Where live updates come together.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct Hub(Arc<Parts>);
 
 struct Parts {
     pool: Option<PgPool>,
+    /// The same database, for those who join.
+    joining: Option<PgPool>,
     /// Something is new in the stream of changes.
     changed: Notify,
     changes: broadcast::Sender<Arc<Batch>>,
@@ -49,6 +57,7 @@ impl Hub {
     /// Follows this database.
     pub fn new(pool: Option<PgPool>) -> Self {
         Self(Arc::new(Parts {
+            joining: pool.as_ref().map(joining),
             pool,
             changed: Notify::new(),
             changes: broadcast::Sender::new(BACKLOG),
@@ -68,6 +77,10 @@ impl Hub {
     /// Every socket is told to come again elsewhere.
     pub fn close(&self) {
         self.0.closing.send_replace(true);
+    }
+
+    fn joining(&self) -> Result<&PgPool, Problem> {
+        self.0.joining.as_ref().ok_or_else(Problem::no_database)
     }
 
     async fn listen(&self, pool: &PgPool) {
@@ -142,6 +155,11 @@ impl Hub {
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn joining(pool: &PgPool) -> PgPool {
+    let options = pool.options().clone().max_connections(JOINING).acquire_timeout(JOIN);
+    options.acquire_slow_threshold(JOIN).connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
 /// A runner that waits; when it does no more, it is forgotten.

@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::extract::ws::Utf8Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::events::{Body, NewEvent, StoredEvent};
@@ -117,11 +118,14 @@ impl Inbox {
     /// What may be told at once by whoever has told up to `at`; and whether there is more, which is to be read.
     fn after(self, mut at: Place) -> (Vec<Page>, bool) {
         let mut behind = self.missed;
-        let mut follows = Vec::new();
+        let mut follows: Vec<Page> = Vec::new();
         for page in self.taken {
             if page.from == at {
                 at = page.to;
-                follows.push(page);
+                match follows.pop() {
+                    Some(last) if last.takes(&page) => follows.push(last.and(page)),
+                    last => follows.extend(last.into_iter().chain([page])),
+                }
             } else if page.to > at {
                 behind = true;
             }
@@ -181,20 +185,49 @@ struct Page {
     items: Vec<(i64, String)>,
     /// More may have been there when it was read.
     more: bool,
+    /// What those are told who know all before it: made once, however many they are.
+    told: OnceLock<Told>,
 }
 
-fn subscribe(hub: &Hub, pool: &PgPool, uid: Uuid, what: What) -> broadcast::Receiver<Arc<Page>> {
+impl Page {
+    fn new(from: Place, to: Place, items: Vec<(i64, String)>, more: bool) -> Self {
+        Self { from, to, items, more, told: OnceLock::new() }
+    }
+
+    /// Whether both can be told at once.
+    fn takes(&self, next: &Self) -> bool {
+        let items = self.items.len() + next.items.len();
+        self.to.attempt == next.from.attempt && items as i64 <= AT_ONCE
+    }
+
+    /// With what comes right behind it.
+    fn and(mut self, next: Self) -> Self {
+        self.items.extend(next.items);
+        Self::new(self.from, next.to, self.items, self.more || next.more)
+    }
+}
+
+/// A text, and for which topic of which database it is.
+#[derive(Debug)]
+struct Told {
+    topic: String,
+    epoch: Uuid,
+    text: Option<Utf8Bytes>,
+}
+
+fn subscribe(hub: &Hub, uid: Uuid, what: What) -> broadcast::Receiver<Arc<Page>> {
     let mut feeds = hub.0.runs.lock().unwrap_or_else(PoisonError::into_inner);
     let feed = feeds.entry((uid, what)).or_insert_with(|| {
         let feed = Arc::new(Feed::new());
-        tokio::spawn(tell(hub.clone(), pool.clone(), uid, what, Arc::clone(&feed)));
+        tokio::spawn(tell(hub.clone(), uid, what, Arc::clone(&feed)));
         feed
     });
     feed.news.subscribe()
 }
 
 /// Tells until nobody follows.
-async fn tell(hub: Hub, pool: PgPool, uid: Uuid, what: What, feed: Arc<Feed>) {
+async fn tell(hub: Hub, uid: Uuid, what: What, feed: Arc<Feed>) {
+    let Some(pool) = hub.0.pool.clone() else { return };
     let mut at = None;
     let mut said = None::<Instant>;
     loop {
@@ -231,7 +264,7 @@ async fn tell_once(
     } else {
         // Here it begins. Who has read up to an earlier place meanwhile notices it by this page.
         let here = end(pool, uid, what).await?;
-        let _ = feed.news.send(Arc::new(Page { from: here, to: here, items: Vec::new(), more: true }));
+        let _ = feed.news.send(Arc::new(Page::new(here, here, Vec::new(), true)));
         here
     };
     let (follows, behind) = feed.look().after(from);
@@ -263,7 +296,7 @@ async fn end(pool: &PgPool, uid: Uuid, what: What) -> Result<Place, Problem> {
 
 /// What comes behind a place; none, if there is nothing (yet).
 async fn next(pool: &PgPool, uid: Uuid, what: What, from: Place) -> Result<Option<Page>, Problem> {
-    let page = |items, last, more| Page { from, to: Place { last, ..from }, items, more };
+    let page = |items, last, more| Page::new(from, Place { last, ..from }, items, more);
     match what {
         What::Events => {
             let events = events::after(pool, uid, from.attempt, from.last, AT_ONCE).await?;
@@ -285,9 +318,7 @@ async fn next(pool: &PgPool, uid: Uuid, what: What, from: Place) -> Result<Optio
     }
     let attempts = runs::attempts(pool, uid).await?;
     let later = attempts.into_iter().map(|run| run.attempt).find(|attempt| *attempt > from.attempt);
-    let later =
-        later.map(|attempt| Page { from, to: Place { attempt, last: 0 }, items: Vec::new(), more: true });
-    Ok(later)
+    Ok(later.map(|attempt| Page::new(from, Place { attempt, last: 0 }, Vec::new(), true)))
 }
 
 /// As they are read, none where that many are not read at once.
@@ -303,12 +334,7 @@ fn events_of(report: &NewReport) -> Option<Page> {
     });
     let place = |last| Place { attempt: report.attempt, last };
     let at_once = report.events.len() as i64 <= AT_ONCE;
-    at_once.then(|| Page {
-        from: place(first.seq - 1),
-        to: place(last.seq),
-        items: new.collect(),
-        more: false,
-    })
+    at_once.then(|| Page::new(place(first.seq - 1), place(last.seq), new.collect(), false))
 }
 
 /// As they are read, none where there is none, or one is lost, or so many are not read at once.
@@ -325,7 +351,7 @@ fn output_of(report: &NewReport) -> Option<Page> {
     }
     let ((first, _), (last, _)) = (items.first()?, items.last()?);
     let place = |last| Place { attempt: report.attempt, last };
-    Some(Page { from: place(first - 1), to: place(*last), items, more: false })
+    Some(Page::new(place(first - 1), place(*last), items, false))
 }
 
 fn event(event: StoredEvent) -> Option<(i64, String)> {
@@ -341,14 +367,14 @@ fn event(event: StoredEvent) -> Option<(i64, String)> {
 /// Follows until it ends; what it says goes to the socket.
 pub async fn follow(
     hub: &Hub,
-    pool: &PgPool,
     (access, who, of): (&Access, &Person, &Of),
     (topic, uid, what): (&str, Uuid, What),
     after: Cursor,
     out: &Out,
 ) -> Result<Ended, Problem> {
+    let pool = hub.joining()?;
     let follower = Follower { pool, access, who, of, topic, uid, what, out, epoch: after.epoch };
-    let mut news = subscribe(hub, pool, uid, what);
+    let mut news = subscribe(hub, uid, what);
     let mut epoch = hub.0.epoch.subscribe();
     let mut at = after.place;
     follower.catch_up(&mut at).await?;
@@ -390,22 +416,37 @@ impl Follower<'_> {
         if !self.of.visible(self.access, self.who, "").await? {
             return Err(Problem::not_found("deployment"));
         }
-        let new: Vec<&(i64, String)> = page
-            .items
-            .iter()
-            .filter(|(number, _)| Place { attempt: page.from.attempt, last: *number } > *at)
-            .collect();
+        let had = std::mem::replace(at, page.to);
+        let anew = || self.text(page, had);
+        let text = if had == page.from {
+            let told = page.told.get_or_init(|| Told {
+                topic: self.topic.to_owned(),
+                epoch: self.epoch,
+                text: anew(),
+            });
+            if told.epoch == self.epoch && told.topic == self.topic { told.text.clone() } else { anew() }
+        } else {
+            anew()
+        };
+        if let Some(text) = text {
+            self.out.send(text).await;
+        }
+        Ok(())
+    }
+
+    /// What of it is new to those who know all up to a place.
+    fn text(&self, page: &Page, had: Place) -> Option<Utf8Bytes> {
         let attempt = page.from.attempt;
-        *at = page.to;
-        let Some((first, _)) = new.first() else { return Ok(()) };
-        let items: Vec<&str> = new.iter().map(|(_, json)| json.as_str()).collect();
-        let cursor = Cursor { epoch: self.epoch, place: *at }.to_string();
+        let new = page.items.iter().filter(|(number, _)| Place { attempt, last: *number } > had);
+        let (numbers, items): (Vec<i64>, Vec<&str>) =
+            new.map(|(number, json)| (*number, json.as_str())).unzip();
+        let cursor = Cursor { epoch: self.epoch, place: page.to }.to_string();
+        let first = *numbers.first()?;
         let text = match self.what {
             What::Events => message::events(self.topic, &cursor, attempt, &items),
-            What::Output => message::output(self.topic, &cursor, attempt, *first, &items),
+            What::Output => message::output(self.topic, &cursor, attempt, first, &items),
         };
-        self.out.send(text).await;
-        Ok(())
+        Some(text.into())
     }
 }
 
@@ -418,7 +459,7 @@ mod tests {
     }
 
     fn page(attempt: i32, from: i64, to: i64) -> Page {
-        Page { from: place(attempt, from), to: place(attempt, to), items: Vec::new(), more: false }
+        Page::new(place(attempt, from), place(attempt, to), Vec::new(), false)
     }
 
     /// What is told at once, and whether there is more.
@@ -428,13 +469,22 @@ mod tests {
     }
 
     #[test]
+    fn what_came_together_is_told_together() {
+        let items = |numbers: std::ops::Range<i64>| numbers.map(|n| (n, n.to_string())).collect();
+        let page = |from, to| Page::new(place(1, from), place(1, to), items(from + 1..to + 1), false);
+        let inbox = |taken| Inbox { taken, heard: Place::default(), missed: false };
+        let numbers = |page: &Page| page.items.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        let (told, _) = inbox(vec![page(0, 2), page(2, 3)]).after(Place::START);
+        assert_eq!(told.iter().map(numbers).collect::<Vec<_>>(), [vec![1, 2, 3]]);
+        let (told, _) = inbox(vec![page(0, AT_ONCE), page(AT_ONCE, AT_ONCE + 1)]).after(Place::START);
+        assert_eq!(told.len(), 2, "as many as are read at once");
+    }
+
+    #[test]
     fn what_follows_is_told_at_once_and_the_rest_is_read() {
         let (at, nothing) = (place(1, 5), Place::default());
         assert_eq!(after(at, vec![], nothing, false), (vec![], false));
-        assert_eq!(
-            after(at, vec![page(1, 5, 6), page(1, 6, 9)], nothing, false),
-            (vec![place(1, 6), place(1, 9)], false)
-        );
+        assert_eq!(after(at, vec![page(1, 5, 6), page(1, 6, 9)], nothing, false), (vec![place(1, 9)], false));
         // PostgreSQL says the same of it, or of what is known.
         assert_eq!(after(at, vec![page(1, 5, 6)], place(1, 6), false), (vec![place(1, 6)], false));
         assert_eq!(after(at, vec![], place(1, 5), false), (vec![], false));

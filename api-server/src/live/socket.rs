@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
@@ -21,7 +21,7 @@ use super::changes::{self, Of};
 use super::message::{FromServer, ToServer};
 use super::runs::{self, Cursor, Place, What};
 use crate::api::problem::Problem;
-use crate::api::{App, deployments, services};
+use crate::api::{App, services};
 use crate::audit;
 use crate::people::Person;
 
@@ -70,12 +70,12 @@ pub enum Ended {
 
 /// To the socket's writer.
 #[derive(Clone, Debug)]
-pub struct Out(mpsc::Sender<String>);
+pub struct Out(mpsc::Sender<Utf8Bytes>);
 
 impl Out {
     /// Waits until there is room. Once the socket is gone, so is whoever follows for it.
-    pub async fn send(&self, text: String) {
-        let _ = self.0.send(text).await;
+    pub async fn send(&self, text: impl Into<Utf8Bytes>) {
+        let _ = self.0.send(text.into()).await;
     }
 }
 
@@ -170,7 +170,7 @@ impl Session {
         &mut self,
         sink: &mut SplitSink<WebSocket, Message>,
         stream: &mut SplitStream<WebSocket>,
-        mut queue: mpsc::Receiver<String>,
+        mut queue: mpsc::Receiver<Utf8Bytes>,
         mut closing: tokio::sync::watch::Receiver<bool>,
     ) -> (Option<u16>, &'static str) {
         let mut ping = interval(PING);
@@ -200,7 +200,7 @@ impl Session {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return (None, ""),
                     }
                 }
-                Some(text) = queue.recv() => Message::text(text),
+                Some(text) = queue.recv() => Message::Text(text),
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE {
                         return (None, "");
@@ -302,61 +302,75 @@ async fn topic_of(
     run_after: Option<&str>,
     out: &Out,
 ) -> Result<Ended, Problem> {
-    let pool = app.pool()?;
-    let parts: Vec<&str> = topic.split('/').collect();
-    let (of, run) = match parts.as_slice() {
-        ["services"] => (Of::Services, None),
+    let of = match topic.split('/').collect::<Vec<_>>().as_slice() {
+        ["services"] => Of::Services,
         ["services", namespace, name] => {
             services::visible(app, who, (namespace, name)).await?;
-            (Of::Service { namespace: (*namespace).to_owned(), name: (*name).to_owned() }, None)
+            Of::Service { namespace: (*namespace).to_owned(), name: (*name).to_owned() }
         }
-        ["deployments", uid] => (deployment(app, who, uid).await?, Some(What::Events)),
-        ["deployments", uid, "output"] => (deployment(app, who, uid).await?, Some(What::Output)),
+        ["deployments", uid] => return run(app, who, (topic, uid), after, run_after, out).await,
+        ["deployments", uid, "output"] => return output(app, who, (topic, uid), after, out).await,
         _ => return Err(Problem::not_found("topic")),
     };
     // A cursor that cannot be read is one of another time.
-    let epoch = Snapshot::begin(pool).await?.position.epoch;
-    let place = |text: &str| text.parse::<Cursor>().ok().filter(|cursor| cursor.epoch == epoch);
-    let subscribed = FromServer::Subscribed { topic }.text();
+    let Ok(after) = after.parse::<Position>() else { return Ok(Ended::Reset) };
+    out.send(FromServer::Subscribed { topic }.text()).await;
+    changes::follow(&app.hub, &app.access, who, (topic, &of), after, out).await
+}
+
+async fn run(
+    app: &App,
+    who: &Person,
+    (topic, uid): (&str, &str),
+    after: &str,
+    run_after: Option<&str>,
+    out: &Out,
+) -> Result<Ended, Problem> {
+    let (uid, of, epoch) = deployment(app, who, uid).await?;
+    let after = after.parse::<Position>().ok().filter(|after| after.epoch == epoch);
+    let run_after = match run_after {
+        Some(text) => place(text, epoch),
+        None => Some(Cursor { epoch, place: Place::START }),
+    };
+    let (Some(after), Some(run_after)) = (after, run_after) else { return Ok(Ended::Reset) };
+    out.send(FromServer::Subscribed { topic }.text()).await;
     let (hub, access) = (&app.hub, &app.access);
-    match (of, run) {
-        (of @ Of::Deployment { uid, .. }, Some(What::Output)) => {
-            let Some(after) = place(after) else { return Ok(Ended::Reset) };
-            audit::output_followed(app, &who.name, uid).await;
-            out.send(subscribed).await;
-            runs::follow(hub, pool, (access, who, &of), (topic, uid, What::Output), after, out).await
-        }
-        (of @ Of::Deployment { uid, .. }, _) => {
-            let Some(changes_after) = after.parse::<Position>().ok().filter(|at| at.epoch == epoch) else {
-                return Ok(Ended::Reset);
-            };
-            let run_after = match run_after {
-                Some(text) => match place(text) {
-                    Some(after) => after,
-                    None => return Ok(Ended::Reset),
-                },
-                None => Cursor { epoch, place: Place::START },
-            };
-            out.send(subscribed).await;
-            let events =
-                runs::follow(hub, pool, (access, who, &of), (topic, uid, What::Events), run_after, out);
-            let changes = changes::follow(hub, pool, access, who, (topic, &of), changes_after, out);
-            tokio::select! {
-                ended = events => ended,
-                ended = changes => ended,
-            }
-        }
-        (of, _) => {
-            let Ok(after) = after.parse::<Position>() else { return Ok(Ended::Reset) };
-            out.send(subscribed).await;
-            changes::follow(hub, pool, access, who, (topic, &of), after, out).await
-        }
+    tokio::select! {
+        ended = runs::follow(hub, (access, who, &of), (topic, uid, What::Events), run_after, out) => ended,
+        ended = changes::follow(hub, access, who, (topic, &of), after, out) => ended,
     }
 }
 
-async fn deployment(app: &App, who: &Person, uid: &str) -> Result<Of, Problem> {
+async fn output(
+    app: &App,
+    who: &Person,
+    (topic, uid): (&str, &str),
+    after: &str,
+    out: &Out,
+) -> Result<Ended, Problem> {
+    let (uid, of, epoch) = deployment(app, who, uid).await?;
+    let Some(after) = place(after, epoch) else { return Ok(Ended::Reset) };
+    audit::output_followed(app, &who.name, uid).await;
+    out.send(FromServer::Subscribed { topic }.text()).await;
+    runs::follow(&app.hub, (&app.access, who, &of), (topic, uid, What::Output), after, out).await
+}
+
+fn place(text: &str, epoch: Uuid) -> Option<Cursor> {
+    text.parse::<Cursor>().ok().filter(|cursor| cursor.epoch == epoch)
+}
+
+/// A run that one may see, and the database that it is in.
+async fn deployment(app: &App, who: &Person, uid: &str) -> Result<(Uuid, Of, Uuid), Problem> {
     let uid: Uuid = uid.parse().map_err(|_| Problem::not_found("deployment"))?;
-    let mut snapshot = Snapshot::begin(app.pool()?).await?;
-    let row = deployments::find(app, who, &mut snapshot, uid).await?;
-    Ok(Of::Deployment { uid, namespace: row.namespace, name: row.name })
+    let mut snapshot = Snapshot::begin(app.hub.joining()?).await?;
+    let epoch = snapshot.position.epoch;
+    let row = snapshot.deployments_by_uid(&[uid]).await?.pop();
+    // The connection is there for others while Kubernetes is asked.
+    drop(snapshot);
+    let row = row.ok_or_else(|| Problem::not_found("deployment"))?;
+    if app.access.may(who, "get", "deployments", (&row.namespace, &row.name)).await? {
+        Ok((uid, Of::Deployment { uid, namespace: row.namespace, name: row.name }, epoch))
+    } else {
+        Err(Problem::not_found("deployment"))
+    }
 }

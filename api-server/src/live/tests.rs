@@ -194,6 +194,26 @@ async fn an_unknown_place_is_answered_by_reset(pool: PgPool) {
     assert_eq!(browser.next().await["type"], "reset");
 }
 
+/// Pages that all come again at once would take them from reports and requests, and wait for them in vain.
+#[sqlx::test(migrator = "store::MIGRATIONS")]
+async fn who_joins_needs_no_connection_of_others(pool: PgPool) {
+    let (site, addr) = blog(&pool).await;
+    let uid = site.deployment("blog", 1, json!({"observedGeneration": 1, "phase": "Running"})).await;
+    let before = cursor(&site, "/services").await;
+    site.service("team", "blog", 2, json!({"title": "Blog"}), status()).await;
+    let mut browser = Browser::signed_in(&site, addr, "anna").await;
+    let mut held = Vec::new();
+    while let Ok(connection) = tokio::time::timeout(QUIET, pool.acquire()).await {
+        held.push(connection.unwrap());
+    }
+    assert!(!held.is_empty());
+    browser.subscribe("services", &before).await;
+    assert_eq!(browser.next().await["type"], "subscribed");
+    assert_eq!(browser.next().await["service"]["title"], "Blog");
+    browser.subscribe(&format!("deployments/{uid}"), &before).await;
+    assert_eq!(browser.next().await["type"], "subscribed");
+}
+
 #[sqlx::test(migrator = "store::MIGRATIONS")]
 async fn a_role_that_is_taken_away_is_gone_at_once(pool: PgPool) {
     let (site, addr) = blog(&pool).await;
