@@ -5,6 +5,7 @@ Runs a Service in a pod of its own with many quick steps, follows it with 1, 100
 compares the time in each event (when the runner saw what the callback wrote) with the time of its
 arrival. All clocks are this machine's. `make up` first, then:
     eval "$(make -s env)"; benches/live.py [--runs 5] [--clients 1 100 1000]
+The steps follow each other as quickly as Ansible can, some 40 a second: to 1,000 sockets, 40,000 messages a second.
 REST is measured with wrk (apt-get install wrk), if it is there.
 """
 import argparse
@@ -55,9 +56,12 @@ def at(text: str) -> float:
     return seconds + float(f"0.{rest or 0}")
 
 
-class Socket(asyncio.Protocol):
+class Socket(asyncio.BufferedProtocol):
     """As much of RFC 6455 as is needed here. What comes is kept with its time and read when the run has
-    ended: 1,000 sockets that read JSON meanwhile would measure themselves."""
+    ended, and all have one buffer: 1,000 sockets that read JSON meanwhile, or take 256 kB from the system for
+    each message as `asyncio.Protocol` does, would measure themselves."""
+
+    buffer = memoryview(bytearray(1 << 18))
 
     @classmethod
     async def open(cls, token: str) -> "Socket":
@@ -73,7 +77,11 @@ class Socket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport, self.came, self.waits, self.end = transport, [], [], b""
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        data = bytes(self.buffer[:size])
         self.came.append((time.time(), data))
         heard, self.end = self.end + data, data[-32:]
         for words, told in self.waits:
