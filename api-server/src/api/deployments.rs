@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::etag::{Had, Tag};
 use super::problem::Problem;
-use super::services::{Page, visible};
+use super::services::{self, Page};
 use super::view::{self, AskedVia, Deployment, RunMode, RunPhase, Step, UsualStep};
 use super::{App, Path, Query, bounded};
 use crate::people::Person;
@@ -123,7 +123,7 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let limit = bounded("limit", limit, 100, MAX_PAGE)?;
     let after = after.as_deref().map(place).transpose()?;
-    visible(&app, &who, (&namespace, &name)).await?;
+    services::visible(&app, &who, (&namespace, &name)).await?;
     let pool = app.pool()?;
     let tag = |position| had.tag(&who, position, &Value::Null);
     if had.some() {
@@ -272,8 +272,14 @@ pub(crate) async fn find(
 ) -> Result<DeploymentRow, Problem> {
     let row = snapshot.deployments_by_uid(&[uid]).await?.pop();
     let row = row.ok_or_else(|| Problem::not_found("deployment"))?;
-    if app.access.may(who, "get", "deployments", (&row.namespace, &row.name)).await? {
-        Ok(row)
+    visible(app, who, (&row.namespace, &row.name)).await?;
+    Ok(row)
+}
+
+/// What one may not see is not there.
+pub(crate) async fn visible(app: &App, who: &Person, of: (&str, &str)) -> Result<(), Problem> {
+    if app.access.may(who, "get", "deployments", of).await? {
+        Ok(())
     } else {
         Err(Problem::not_found("deployment"))
     }
@@ -294,11 +300,8 @@ async fn seen(
 ) -> Result<(At<DeploymentWithSteps>, DeploymentMay), Problem> {
     let (found, may) = look(app, who, uid, whole).await?;
     let row = &found.read.deployment;
-    if app.access.may(who, "get", "deployments", (&row.namespace, &row.name)).await? {
-        Ok((found, may))
-    } else {
-        Err(Problem::not_found("deployment"))
-    }
+    visible(app, who, (&row.namespace, &row.name)).await?;
+    Ok((found, may))
 }
 
 /// One Deployment, and what one may do with it. `whole`: with its steps and its place in the queue.

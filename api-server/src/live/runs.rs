@@ -122,9 +122,9 @@ impl Inbox {
         for page in self.taken {
             if page.from == at {
                 at = page.to;
-                match follows.pop() {
-                    Some(last) if last.takes(&page) => follows.push(last.and(page)),
-                    last => follows.extend(last.into_iter().chain([page])),
+                match follows.last_mut() {
+                    Some(last) if last.takes(&page) => last.add(page),
+                    _ => follows.push(page),
                 }
             } else if page.to > at {
                 behind = true;
@@ -200,10 +200,11 @@ impl Page {
         self.to.attempt == next.from.attempt && items as i64 <= AT_ONCE
     }
 
-    /// With what comes right behind it.
-    fn and(mut self, next: Self) -> Self {
+    /// With what comes right behind it, before anybody is told.
+    fn add(&mut self, next: Self) {
         self.items.extend(next.items);
-        Self::new(self.from, next.to, self.items, self.more || next.more)
+        self.to = next.to;
+        self.more |= next.more;
     }
 }
 

@@ -21,7 +21,7 @@ use super::changes::{self, Of};
 use super::message::{FromServer, ToServer};
 use super::runs::{self, Cursor, Place, What};
 use crate::api::problem::Problem;
-use crate::api::{App, services};
+use crate::api::{App, deployments, services};
 use crate::audit;
 use crate::people::Person;
 
@@ -368,9 +368,6 @@ async fn deployment(app: &App, who: &Person, uid: &str) -> Result<(Uuid, Of, Uui
     // The connection is there for others while Kubernetes is asked.
     drop(snapshot);
     let row = row.ok_or_else(|| Problem::not_found("deployment"))?;
-    if app.access.may(who, "get", "deployments", (&row.namespace, &row.name)).await? {
-        Ok((uid, Of::Deployment { uid, namespace: row.namespace, name: row.name }, epoch))
-    } else {
-        Err(Problem::not_found("deployment"))
-    }
+    deployments::visible(app, who, (&row.namespace, &row.name)).await?;
+    Ok((uid, Of::Deployment { uid, namespace: row.namespace, name: row.name }, epoch))
 }
