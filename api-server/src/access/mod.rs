@@ -4,8 +4,9 @@
 
 pub mod roles;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crds::names::GROUP;
 use moka::future::Cache;
@@ -21,6 +22,9 @@ use crate::people::{Person, Scope};
 const REMEMBERED: Duration = Duration::from_mins(1);
 /// Answers that are remembered: bounds the memory (about 200 bytes each).
 const ANSWERS: u64 = 50_000;
+
+/// How long a [`Leave`] counts, if nobody says that roles have changed.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// A question to Kubernetes' authorizer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,20 +55,40 @@ pub struct Access {
     /// Knows of which Service a Deployment is.
     pool: Option<PgPool>,
     known: Cache<(Subject, Ask), bool>,
+    /// How often it was said that roles have changed.
+    changed: Arc<AtomicU64>,
     /// Namespaces that have something, as they were last read.
     places: Arc<Mutex<Vec<String>>>,
+}
+
+/// That something was allowed, kept by whoever would ask the same again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    since: Instant,
+    changed: u64,
 }
 
 impl Access {
     /// Asks this cluster.
     pub fn new(cluster: Arc<dyn Cluster>, pool: Option<PgPool>) -> Self {
         let known = Cache::builder().max_capacity(ANSWERS).time_to_live(REMEMBERED).build();
-        Self { cluster, pool, known, places: Arc::default() }
+        Self { cluster, pool, known, changed: Arc::default(), places: Arc::default() }
     }
 
     /// A role has changed.
     pub fn forget(&self) {
         self.known.invalidate_all();
+        self.changed.fetch_add(1, Ordering::Release);
+    }
+
+    /// For what is asked from here on, and allowed.
+    pub fn leave(&self) -> Leave {
+        Leave { since: Instant::now(), changed: self.changed.load(Ordering::Acquire) }
+    }
+
+    /// Whether it still counts.
+    pub fn honours(&self, leave: &Leave) -> bool {
+        leave.changed == self.changed.load(Ordering::Acquire) && leave.since.elapsed() < LEAVE
     }
 
     /// Whether somebody may do this to this object.

@@ -156,16 +156,11 @@ pub async fn follow(
 ) -> Result<Ended, Problem> {
     let pool = hub.joining()?;
     let mut news = hub.0.changes.subscribe();
-    let mut epoch = hub.0.epoch.subscribe();
     let Some(mut at) = catch_up(pool, access, who, (topic, of), after, out).await? else {
         return Ok(Ended::Reset);
     };
     loop {
-        let batch = tokio::select! {
-            batch = news.recv() => batch,
-            Ok(_) = epoch.wait_for(|epoch| epoch.is_some_and(|epoch| epoch != at.epoch)) => return Ok(Ended::Reset),
-        };
-        match batch {
+        match news.recv().await {
             Ok(batch) if batch.position.epoch != at.epoch => return Ok(Ended::Reset),
             Ok(batch) => {
                 if batch.position.seq > at.seq {

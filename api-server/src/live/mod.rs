@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use self::changes::Batch;
 use self::runs::{Feed, Place, What};
+use self::socket::Ended;
 use crate::api::problem::Problem;
 
 /// Between two tries to reach PostgreSQL.
@@ -77,6 +78,14 @@ impl Hub {
     /// Every socket is told to come again elsewhere.
     pub fn close(&self) {
         self.0.closing.send_replace(true);
+    }
+
+    /// Until another database stands behind this one than that of `known`.
+    async fn another_database(&self, known: Uuid) -> Result<Ended, Problem> {
+        let mut epoch = self.0.epoch.subscribe();
+        // The sender is as old as this.
+        let _ = epoch.wait_for(|epoch| epoch.is_some_and(|epoch| epoch != known)).await;
+        Ok(Ended::Reset)
     }
 
     fn joining(&self) -> Result<&PgPool, Problem> {

@@ -21,7 +21,7 @@ use super::changes::Of;
 use super::message;
 use super::socket::{Ended, Out};
 use super::{BACKLOG, Hub};
-use crate::access::Access;
+use crate::access::{Access, Leave};
 use crate::api::problem::Problem;
 use crate::people::Person;
 
@@ -374,17 +374,13 @@ pub async fn follow(
     out: &Out,
 ) -> Result<Ended, Problem> {
     let pool = hub.joining()?;
-    let follower = Follower { pool, access, who, of, topic, uid, what, out, epoch: after.epoch };
+    let mut follower =
+        Follower { pool, access, who, of, topic, uid, what, out, epoch: after.epoch, leave: None };
     let mut news = subscribe(hub, uid, what);
-    let mut epoch = hub.0.epoch.subscribe();
     let mut at = after.place;
     follower.catch_up(&mut at).await?;
     loop {
-        let page = tokio::select! {
-            page = news.recv() => page,
-            Ok(_) = epoch.wait_for(|epoch| epoch.is_some_and(|epoch| epoch != after.epoch)) => return Ok(Ended::Reset),
-        };
-        match page {
+        match news.recv().await {
             Ok(page) if page.to <= at => {}
             Ok(page) if page.from <= at => follower.send(&page, &mut at).await?,
             Ok(_) | Err(RecvError::Lagged(_)) => follower.catch_up(&mut at).await?,
@@ -403,19 +399,25 @@ struct Follower<'a> {
     what: What,
     out: &'a Out,
     epoch: Uuid,
+    /// To see it.
+    leave: Option<Leave>,
 }
 
 impl Follower<'_> {
-    async fn catch_up(&self, at: &mut Place) -> Result<(), Problem> {
+    async fn catch_up(&mut self, at: &mut Place) -> Result<(), Problem> {
         while let Some(page) = next(self.pool, self.uid, self.what, *at).await? {
             self.send(&page, at).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, page: &Page, at: &mut Place) -> Result<(), Problem> {
-        if !self.of.visible(self.access, self.who, "").await? {
-            return Err(Problem::not_found("deployment"));
+    async fn send(&mut self, page: &Page, at: &mut Place) -> Result<(), Problem> {
+        if !self.leave.as_ref().is_some_and(|leave| self.access.honours(leave)) {
+            let leave = self.access.leave();
+            if !self.of.visible(self.access, self.who, "").await? {
+                return Err(Problem::not_found("deployment"));
+            }
+            self.leave = Some(leave);
         }
         let had = std::mem::replace(at, page.to);
         let anew = || self.text(page, had);

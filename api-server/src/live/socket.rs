@@ -1,18 +1,20 @@
-//! `/api/v1/ws`: one small task per socket writes, one per topic follows. A browser that does not
+//! `/api/v1/ws`: one small task per socket reads, one per topic follows and writes. A browser that does not
 //! take what it is sent is cut off with a reason; it never holds up others.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
-use futures::stream::{SplitSink, SplitStream};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use jiff::Timestamp;
 use store::read::{Position, Snapshot};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
@@ -43,8 +45,6 @@ const LOOK: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_mins(1);
 /// For one message to leave.
 pub(super) const SLOW: Duration = Duration::from_secs(10);
-/// Messages that wait to leave; whoever follows a topic waits, too.
-const QUEUE: usize = 64;
 /// Before what failed is followed again by itself.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -68,14 +68,45 @@ pub enum Ended {
     Reset,
 }
 
-/// To the socket's writer.
+/// What a socket is written with. All that write to it take turns: a message goes straight to the network, and no
+/// other task has to be woken for it.
 #[derive(Clone, Debug)]
-pub struct Out(mpsc::Sender<Utf8Bytes>);
+pub struct Out {
+    sink: Arc<Mutex<SplitSink<WebSocket, Message>>>,
+    /// Why nothing can be written any more: with a code, if it is ours to say.
+    end: watch::Sender<Option<End>>,
+}
+
+/// The code, if one is to be said, and the reason.
+type End = (Option<u16>, &'static str);
 
 impl Out {
-    /// Waits until there is room. Once the socket is gone, so is whoever follows for it.
+    fn new(sink: SplitSink<WebSocket, Message>) -> Self {
+        Self { sink: Arc::new(Mutex::new(sink)), end: watch::Sender::new(None) }
+    }
+
+    /// Waits until it has left. Where it can't, the socket ends, and with it whoever follows for it.
     pub async fn send(&self, text: impl Into<Utf8Bytes>) {
-        let _ = self.0.send(text.into()).await;
+        self.write(Message::Text(text.into())).await;
+    }
+
+    async fn write(&self, message: Message) {
+        let mut sink = self.sink.lock().await;
+        // Whoever waited for its turn does not wait for a deaf browser once more.
+        if self.end.borrow().is_some() {
+            return;
+        }
+        let end = match timeout(SLOW, sink.send(message)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => (None, ""),
+            Err(_) => (Some(TOO_SLOW), "too slow"),
+        };
+        self.end.send_replace(Some(end));
+    }
+
+    async fn close(self, code: u16, reason: &'static str) {
+        // Whoever wrote meanwhile has been stopped.
+        close(&mut *self.sink.lock().await, code, reason).await;
     }
 }
 
@@ -123,21 +154,19 @@ async fn serve(app: App, mut sink: SplitSink<WebSocket, Message>, mut stream: Sp
         Some(Ok(Some(person))) => person,
         Some(Err(problem)) => {
             tracing::warn!(error = problem.detail, "a socket could not be opened: {}", problem.detail);
-            return close(sink, GOING_AWAY, "try again").await;
+            return close(&mut sink, GOING_AWAY, "try again").await;
         }
-        Some(Ok(None)) => return close(sink, SIGNED_OUT, "signed out").await,
-        None => return close(sink, NOT_SIGNED_IN, "the first message must be signIn").await,
+        Some(Ok(None)) => return close(&mut sink, SIGNED_OUT, "signed out").await,
+        None => return close(&mut sink, NOT_SIGNED_IN, "the first message must be signIn").await,
     };
-    let (out, queue) = mpsc::channel(QUEUE);
     let ready = FromServer::Ready { user: &person.name, expires_at: person.expires_at };
-    let out = Out(out);
+    let out = Out::new(sink);
     out.send(ready.text()).await;
-    let closing = app.hub.0.closing.subscribe();
     let mut session = Session { app, person, out, topics: HashMap::new() };
-    let (code, reason) = session.run(&mut sink, &mut stream, queue, closing).await;
+    let (code, reason) = session.run(&mut stream).await;
     session.topics.values().for_each(AbortHandle::abort);
     if let Some(code) = code {
-        close(sink, code, reason).await;
+        session.out.close(code, reason).await;
     }
 }
 
@@ -151,7 +180,7 @@ async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
     }
 }
 
-async fn close(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: &'static str) {
+async fn close(sink: &mut SplitSink<WebSocket, Message>, code: u16, reason: &'static str) {
     let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
     let _ = timeout(PAUSE, sink.send(frame)).await;
     let _ = timeout(PAUSE, sink.close()).await;
@@ -166,13 +195,9 @@ struct Session {
 
 impl Session {
     /// Until the socket ends: with a code, if it is ours to say why.
-    async fn run(
-        &mut self,
-        sink: &mut SplitSink<WebSocket, Message>,
-        stream: &mut SplitStream<WebSocket>,
-        mut queue: mpsc::Receiver<Utf8Bytes>,
-        mut closing: tokio::sync::watch::Receiver<bool>,
-    ) -> (Option<u16>, &'static str) {
+    async fn run(&mut self, stream: &mut SplitStream<WebSocket>) -> End {
+        let mut closing = self.app.hub.0.closing.subscribe();
+        let mut end = self.out.end.subscribe();
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK);
@@ -200,7 +225,6 @@ impl Session {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return (None, ""),
                     }
                 }
-                Some(text) = queue.recv() => Message::Text(text),
                 _ = ping.tick() => {
                     if heard.elapsed() > SILENCE {
                         return (None, "");
@@ -224,12 +248,11 @@ impl Session {
                 () = async { drop(closing.wait_for(|closing| *closing).await) } => {
                     return (Some(GOING_AWAY), "this server is stopping");
                 }
+                end = async { end.wait_for(Option::is_some).await.ok().and_then(|end| *end) } => {
+                    return end.unwrap_or((None, ""));
+                }
             };
-            match timeout(SLOW, sink.send(message)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return (None, ""),
-                Err(_) => return (Some(TOO_SLOW), "too slow"),
-            }
+            self.out.write(message).await;
         }
     }
 
@@ -315,7 +338,17 @@ async fn topic_of(
     // A cursor that cannot be read is one of another time.
     let Ok(after) = after.parse::<Position>() else { return Ok(Ended::Reset) };
     out.send(FromServer::Subscribed { topic }.text()).await;
-    changes::follow(&app.hub, &app.access, who, (topic, &of), after, out).await
+    let (hub, epoch) = (&app.hub, after.epoch);
+    first([
+        Box::pin(changes::follow(hub, &app.access, who, (topic, &of), after, out)),
+        Box::pin(hub.another_database(epoch)),
+    ])
+    .await
+}
+
+/// What the first of them says. Each is asked only if there is something new for itself.
+async fn first<const N: usize>(all: [BoxFuture<'_, Result<Ended, Problem>>; N]) -> Result<Ended, Problem> {
+    FuturesUnordered::from_iter(all).next().await.unwrap_or(Ok(Ended::Reset))
 }
 
 async fn run(
@@ -335,10 +368,12 @@ async fn run(
     let (Some(after), Some(run_after)) = (after, run_after) else { return Ok(Ended::Reset) };
     out.send(FromServer::Subscribed { topic }.text()).await;
     let (hub, access) = (&app.hub, &app.access);
-    tokio::select! {
-        ended = runs::follow(hub, (access, who, &of), (topic, uid, What::Events), run_after, out) => ended,
-        ended = changes::follow(hub, access, who, (topic, &of), after, out) => ended,
-    }
+    first([
+        Box::pin(runs::follow(hub, (access, who, &of), (topic, uid, What::Events), run_after, out)),
+        Box::pin(changes::follow(hub, access, who, (topic, &of), after, out)),
+        Box::pin(hub.another_database(epoch)),
+    ])
+    .await
 }
 
 async fn output(
@@ -352,7 +387,11 @@ async fn output(
     let Some(after) = place(after, epoch) else { return Ok(Ended::Reset) };
     audit::output_followed(app, &who.name, uid).await;
     out.send(FromServer::Subscribed { topic }.text()).await;
-    runs::follow(&app.hub, (&app.access, who, &of), (topic, uid, What::Output), after, out).await
+    first([
+        Box::pin(runs::follow(&app.hub, (&app.access, who, &of), (topic, uid, What::Output), after, out)),
+        Box::pin(app.hub.another_database(epoch)),
+    ])
+    .await
 }
 
 fn place(text: &str, epoch: Uuid) -> Option<Cursor> {

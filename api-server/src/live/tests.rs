@@ -225,11 +225,13 @@ async fn a_role_that_is_taken_away_is_gone_at_once(pool: PgPool) {
         browser.subscribe(topic, &after).await;
         assert_eq!(browser.next().await["type"], "subscribed");
     }
+    report(&pool, uid, 1, &[step(1)]).await;
+    assert_eq!(browser.next().await["type"], "events");
     site.fake.world().grants.clear();
     site.app.access.forget();
     site.service("team", "blog", 2, json!({}), status()).await;
     browser.nothing().await;
-    report(&pool, uid, 1, &[json!({"kind": "stepStarted", "key": "a:1#1", "name": "One"})]).await;
+    report(&pool, uid, 2, &[step(2)]).await;
     let message = browser.next().await;
     assert_eq!((&message["type"], &message["topic"]), (&json!("refused"), &json!(topic)));
     for topic in ["services/team/blog", &topic, "deployments/x", "nonsense"] {
