@@ -4,23 +4,24 @@ import { progress } from '@/lib/fold'
 import { useSteps } from './useSteps'
 
 /** So many runs are followed beside each other (a page may follow 50 topics); of more it is told every few seconds how far they are. */
-const MOST = 30
-let followed = 0
+const MOST = 45
+const followed = ref(0)
 
-/** How far a run is, step by step as it goes: what stands in it is some seconds old. */
-export function useFar(run: () => Deployment | undefined) {
-  const uid = computed(() => (run()?.phase === 'Running' ? run()?.uid : undefined))
+/** How far a run is, step by step as it goes while somebody sees it: what stands in it is some seconds old. */
+export function useFar(run: () => Deployment | undefined, seen: () => boolean) {
+  const uid = computed(() => (run()?.phase === 'Running' && seen() ? run()?.uid : undefined))
   /** The one that is followed. */
   const mine = ref<string>()
 
   function change(to: string | undefined): void {
     if ((mine.value === undefined) !== (to === undefined)) {
-      if (to !== undefined && followed >= MOST) return
-      followed += to === undefined ? -1 : 1
+      if (to !== undefined && followed.value >= MOST) return
+      followed.value += to === undefined ? -1 : 1
     }
     mine.value = to
   }
-  watch(uid, change, { immediate: true })
+  // Who found no place takes one as soon as there is.
+  watch([uid, () => followed.value < MOST], () => change(uid.value), { immediate: true })
   onScopeDispose(() => change(undefined))
 
   const { fold } = useSteps(() => mine.value)
