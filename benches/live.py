@@ -9,12 +9,13 @@ The steps follow each other as quickly as Ansible can, some 40 a second: to 1,00
 REST is measured with wrk (apt-get install wrk), if it is there.
 """
 import argparse
-import asyncio
 import base64
 import datetime
 import json
 import os
+import select
 import shutil
+import socket
 import statistics
 import subprocess
 import time
@@ -25,6 +26,8 @@ URL = os.environ.get("FASTDEPLOY_URL", "http://127.0.0.1:30090")
 HOST, PORT = URL.split("//")[1].split(":")
 NAMESPACE = "bench-live"
 STEPS = 60
+# Seconds in which something comes.
+PATIENCE = 60
 # Seconds in which all sockets join: what comes then is caught up with, which is not what is measured.
 JOIN = 5
 SERVICE = {
@@ -56,53 +59,37 @@ def at(text: str) -> float:
     return seconds + float(f"0.{rest or 0}")
 
 
-class Socket(asyncio.BufferedProtocol):
-    """As much of RFC 6455 as is needed here. What comes is kept with its time and read when the run has
-    ended, and all have one buffer: 1,000 sockets that read JSON meanwhile, or take 256 kB from the system for
-    each message as `asyncio.Protocol` does, would measure themselves."""
+class Socket:
+    """As much of RFC 6455 as is needed here. What comes is kept with its time and read when the run has ended, all
+    have one buffer, and one loop asks the system for them: 1,000 sockets that read JSON meanwhile, or that asyncio
+    looks after, would measure themselves."""
 
     buffer = memoryview(bytearray(1 << 18))
 
-    @classmethod
-    async def open(cls, token: str) -> "Socket":
-        _, socket = await asyncio.get_running_loop().create_connection(cls, HOST, int(PORT))
+    def __init__(self, token: str) -> None:
+        self.file, self.came, self.end = socket.create_connection((HOST, int(PORT)), PATIENCE), [], b""
         key = base64.b64encode(os.urandom(16)).decode()
-        socket.transport.write((
+        self.file.sendall((
             f"GET /api/v1/ws HTTP/1.1\r\nHost: {HOST}:{PORT}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
-        socket.say({"type": "signIn", "token": token})
-        await socket.until(b'"type":"ready"')
-        return socket
+        self.say({"type": "signIn", "token": token})
+        while not self.takes(b'"type":"ready"'):
+            pass
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport, self.came, self.waits, self.end = transport, [], [], b""
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.buffer
-
-    def buffer_updated(self, size: int) -> None:
+    def takes(self, *words: bytes) -> bool:
+        """What is there, and whether one of these words is in it."""
+        size = self.file.recv_into(self.buffer)
+        if size == 0:
+            raise ConnectionError("the socket was closed")
         data = bytes(self.buffer[:size])
         self.came.append((time.time(), data))
         heard, self.end = self.end + data, data[-32:]
-        for words, told in self.waits:
-            if not told.done() and any(word in heard for word in words):
-                told.set_result(None)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        for _, told in self.waits:
-            if not told.done():
-                told.set_exception(error or ConnectionError("the socket was closed"))
-
-    async def until(self, *words: bytes) -> None:
-        """Until one of them comes."""
-        told = asyncio.get_running_loop().create_future()
-        self.waits.append((words, told))
-        await told
+        return any(word in heard for word in words)
 
     def say(self, message: dict) -> None:
         text = json.dumps(message).encode()
         length = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE]) + len(text).to_bytes(2)
-        self.transport.write(bytes([0x81]) + length + bytes(4) + text)
+        self.file.sendall(bytes([0x81]) + length + bytes(4) + text)
 
     def messages(self) -> Iterator[tuple[float, dict]]:
         """With the time at which each was there as a whole."""
@@ -123,10 +110,26 @@ class Socket(asyncio.BufferedProtocol):
                 kept = kept[start + length:]
 
 
-def seen_by(socket: Socket, joined: float) -> tuple[list[float], float]:
+def take(sockets: list[Socket], *words: bytes) -> None:
+    """Until one of these words has come to each of them."""
+    waiting = {one.file.fileno(): one for one in sockets}
+    with select.epoll() as ready:
+        for number in waiting:
+            ready.register(number, select.EPOLLIN)
+        while waiting:
+            told = ready.poll(PATIENCE)
+            if not told:
+                raise TimeoutError("nothing came any more")
+            for number, _ in told:
+                if waiting[number].takes(*words):
+                    ready.unregister(number)
+                    del waiting[number]
+
+
+def seen_by(one: Socket, joined: float) -> tuple[list[float], float]:
     """Delays of all events from then on, and when the run's end came."""
     delays: list[float] = []
-    for now, message in socket.messages():
+    for now, message in one.messages():
         if message["type"] == "events":
             delays += [now - at(event["at"]) for event in message["events"] if at(event["at"]) > joined]
         elif message["type"] == "deployment" and message["deployment"]["phase"] in ("Succeeded", "Failed"):
@@ -136,18 +139,17 @@ def seen_by(socket: Socket, joined: float) -> tuple[list[float], float]:
     raise RuntimeError("the end of the run did not come")
 
 
-async def one_run(clients: int, token: str) -> tuple[list[float], float, int]:
-    sockets = [await Socket.open(token) for _ in range(clients)]
-    run = await asyncio.to_thread(ask, "POST", f"/services/{NAMESPACE}/quick/deployments", token, {"reason": "benches/live.py"})
+def one_run(clients: int, token: str) -> tuple[list[float], float, int]:
+    sockets = [Socket(token) for _ in range(clients)]
+    run = ask("POST", f"/services/{NAMESPACE}/quick/deployments", token, {"reason": "benches/live.py"})
     topic = f"deployments/{run['deployment']['uid']}"
-    for socket in sockets:
-        socket.say({"type": "subscribe", "topic": topic, "after": run["cursor"]})
-    ends = (b'"phase":"Succeeded"', b'"phase":"Failed"', b'"type":"reset"', b'"type":"refused"')
+    for one in sockets:
+        one.say({"type": "subscribe", "topic": topic, "after": run["cursor"]})
     joined = time.time() + JOIN - 1
-    await asyncio.gather(*(socket.until(*ends) for socket in sockets))
-    for socket in sockets:
-        socket.transport.close()
-    seen = [seen_by(socket, joined) for socket in sockets]
+    take(sockets, b'"phase":"Succeeded"', b'"phase":"Failed"', b'"type":"reset"', b'"type":"refused"')
+    for one in sockets:
+        one.file.close()
+    seen = [seen_by(one, joined) for one in sockets]
     status = json.loads(kubectl("get", "fdep", run["deployment"]["name"], "-n", NAMESPACE, "-o", "json"))["status"]
     assert status["phase"] == "Succeeded", status
     ended = at(status["finishedAt"])
@@ -196,9 +198,9 @@ def main() -> None:
     kubectl("apply", "-f", "-", stdin=json.dumps(SERVICE))
     time.sleep(2)
     try:
-        asyncio.run(one_run(1, token))  # warm
+        one_run(1, token)  # warm
         for clients in options.clients:
-            runs = [asyncio.run(one_run(clients, token)) for _ in range(options.runs)]
+            runs = [one_run(clients, token) for _ in range(options.runs)]
             half = statistics.median(percentile(delays, 0.5) for delays, _, _ in runs)
             most = statistics.median(percentile(delays, 0.99) for delays, _, _ in runs)
             end = statistics.median(end for _, end, _ in runs)
