@@ -7,7 +7,7 @@ await use('en')
 beforeEach(() => {
   setActivePinia(createPinia())
   localStorage.clear()
-  // Neither does happy-dom lay anything out: all of the page is seen.
+  // Happy-dom lays nothing out: all of the page is seen.
   vi.stubGlobal(
     'IntersectionObserver',
     class {

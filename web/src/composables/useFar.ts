@@ -8,7 +8,7 @@ const MOST = 45
 const followed = ref(0)
 
 /** How far a run is, step by step as it goes while somebody sees it: what stands in it is some seconds old. */
-export function useFar(run: () => Deployment | undefined, seen: () => boolean) {
+export function useFar(run: () => Deployment | undefined, seen = () => true) {
   const uid = computed(() => (run()?.phase === 'Running' && seen() ? run()?.uid : undefined))
   /** The one that is followed. */
   const mine = ref<string>()
