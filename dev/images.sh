@@ -113,8 +113,9 @@ programs_image() {
 }
 
 # debian:trixie-slim by the name it has everywhere, made from Debian's packages:
-# again every month, and when the way it is made changes.
-base_key() { (date +%Y-%m; declare -f make_base) | fingerprint; }
+# again every month, and when the way it is made changes. The month is that of
+# `make up`: whoever asks for a tag later means the images that are there.
+base_key() { (cat "$state/month" 2>/dev/null; declare -f make_base) | fingerprint; }
 
 base_image() {
   local key; key=$(base_key)

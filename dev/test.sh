@@ -27,6 +27,7 @@ stories() {
   mapfile -t failed < <(sed -En 's/^test ((alone|beside|finally)::.*) \.\.\. FAILED$/\1/p' "$log")
   ((${#failed[@]} >= 1 && ${#failed[@]} <= 3)) || return 1
   "$here/up.sh"
+  eval "$("$here/env.sh")"
   cargo test --locked --workspace --test stories -- --test-threads=1 --exact "${failed[@]}"
   say "UNSTEADY, failed once and was green when told again: ${failed[*]}"
 }

@@ -26,6 +26,7 @@ prepare_node() { write_config; make_network; }
 
 mkdir -p "$state"/{run,log} 2>/dev/null || fail "cannot write to $state; name another folder: FASTDEPLOY_STATE=…"
 one_at_a_time
+date +%Y-%m >"$state/month" # how old Debian's packages in our images may be
 check_toolchains
 if [[ -n $external ]]; then
   say "Using the cluster of KUBECONFIG=$external; starting none."

@@ -1,14 +1,9 @@
 //! A Git server, made once and shared by all stories: a pod of the image `repository`, over HTTPS with
 //! a certificate of its own authority, with and without a password, and over SSH.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Secret},
-};
-use kube::{Api, Client, runtime::wait::await_condition};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -187,19 +182,7 @@ async fn make(client: &Client) -> Result<()> {
         },
     });
     servers::apply(client, &Manifest(set)).await?;
-    let sets = Api::<StatefulSet>::namespaced(client.clone(), NAMESPACE);
-    let ready = |set: Option<&StatefulSet>| {
-        let (set, status) = (set, set.and_then(|set| set.status.as_ref()));
-        status.is_some_and(|status| {
-            status.ready_replicas == Some(1)
-                && status.update_revision == status.current_revision
-                && status.observed_generation == set.and_then(|set| set.metadata.generation)
-        })
-    };
-    let waited =
-        tokio::time::timeout(Duration::from_mins(2), await_condition(sets, "repository", ready)).await;
-    waited.context("expected the Git server to be ready within two minutes")??;
-    Ok(())
+    servers::ready(client, "repository", 1).await
 }
 
 fn keys() -> Result<Vec<Manifest>> {

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Secret},
@@ -118,18 +118,38 @@ async fn make(client: &Client) -> Result<()> {
     let service = "{apiVersion: v1, kind: Service, metadata: {name: server}, spec: {clusterIP: None, selector: {app: server}, ports: [{name: ssh, port: 22}]}}";
     apply(client, &Manifest::yaml(service)).await?;
     apply(client, &stateful_set(client).await?).await?;
+    ready(client, "server", 2).await
+}
+
+/// Waits until all pods of a StatefulSet are ready as it is now; if they are not, says what became of them.
+pub(crate) async fn ready(client: &Client, name: &str, pods: i32) -> Result<()> {
     let sets = Api::<StatefulSet>::namespaced(client.clone(), NAMESPACE);
     let ready = |set: Option<&StatefulSet>| {
         let (set, status) = (set, set.and_then(|set| set.status.as_ref()));
         status.is_some_and(|status| {
-            status.ready_replicas == Some(2)
+            status.ready_replicas == Some(pods)
                 && status.update_revision == status.current_revision
                 && status.observed_generation == set.and_then(|set| set.metadata.generation)
         })
     };
-    let waited = tokio::time::timeout(Duration::from_mins(2), await_condition(sets, "server", ready)).await;
-    waited.context("expected the servers to be ready within two minutes")??;
-    Ok(())
+    let waited = tokio::time::timeout(Duration::from_mins(2), await_condition(sets, name, ready)).await;
+    if let Ok(watched) = waited {
+        return watched.map(drop).context("the watch of a StatefulSet");
+    }
+    let described =
+        ["--namespace", NAMESPACE, "describe", &format!("statefulset/{name}"), &format!("pod/{name}-0")];
+    let of_pods = kubectl::ask(&described, "").await?;
+    let log = ["--namespace", NAMESPACE, "logs", "--tail=20", &format!("{name}-0")];
+    let log = kubectl::ask(&log, "").await?;
+    let nodes = kubectl::ask(&["describe", "nodes"], "").await?;
+    bail!(
+        "expected {name} to be ready within two minutes, saw:\n{}{}{}{}\n{}",
+        of_pods.out,
+        of_pods.err,
+        log.out,
+        log.err,
+        nodes.out
+    )
 }
 
 pub(crate) async fn apply(client: &Client, manifest: &Manifest) -> Result<()> {
