@@ -1,4 +1,4 @@
-//! Leader election by a Lease: 10 s valid, given up when not renewed for 7 s, renewed every second.
+//! Leader election by a Lease: 10 s valid, given up when not renewed for 7 s, renewed every 2 s.
 //! A lost lease ends the process; whatever it was about to write is fenced by resourceVersions.
 //! Who waits watches the lease: one that is given back is taken at once, and nobody asks in vain.
 
@@ -26,10 +26,12 @@ use crate::clock::Clock;
 
 const VALID: Duration = Duration::from_secs(10);
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
-const RETRY: Duration = Duration::from_secs(1);
-/// A watch that says nothing for so long, though the leader renews every second, may be dead: one that waits
-/// looks for itself.
-const SILENCE: Duration = Duration::from_secs(2);
+const RENEWED_EVERY: Duration = Duration::from_secs(2);
+/// A watch that says nothing for so long, though the leader renews every 2 s, may be dead: one that waits looks
+/// for itself.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Nobody looks more often.
+const LOOKED_EVERY: Duration = Duration::from_millis(500);
 const NAME: &str = names::OPERATOR;
 
 /// Whether we lead, as far as this process can know without asking.
@@ -67,13 +69,23 @@ pub struct Election {
     seen: Option<(Option<String>, Instant)>,
     /// When we took it.
     acquired: Option<Timestamp>,
+    /// As we wrote it last: whoever renews need not read it first.
+    written: Option<Lease>,
 }
 
 impl Election {
     /// Identity is the pod's name.
     pub fn new(client: Client, namespace: &str, identity: String, clock: Clock) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, identity, clock, leadership: Leadership::default(), seen: None, acquired: None }
+        Self {
+            api,
+            identity,
+            clock,
+            leadership: Leadership::default(),
+            seen: None,
+            acquired: None,
+            written: None,
+        }
     }
 
     /// A handle to ask whether we lead.
@@ -107,8 +119,8 @@ impl Election {
     /// Returns when we lead no more.
     pub async fn keep(&mut self) {
         while self.leadership.holds() {
-            tokio::time::sleep(RETRY).await;
-            let attempt = tokio::time::timeout(RENEW_DEADLINE / 2, self.attempt()).await;
+            tokio::time::sleep(RENEWED_EVERY).await;
+            let attempt = tokio::time::timeout(RENEW_DEADLINE / 2, self.renew()).await;
             match attempt {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
@@ -130,6 +142,23 @@ impl Election {
         }
     }
 
+    /// By a write alone, as long as nobody else has written; then by a look, as whoever comes first.
+    async fn renew(&mut self) -> Result<bool, kube::Error> {
+        if let Some(lease) = self.written.take() {
+            let (before, now) = (Instant::now(), self.clock.now());
+            let renewed = self.write(&lease, before, now).await;
+            let is_another = match &renewed {
+                Ok(renewed) => !renewed,
+                Err(kube::Error::Api(status)) => status.is_not_found(),
+                Err(_) => false,
+            };
+            if !is_another {
+                return renewed;
+            }
+        }
+        self.attempt().await
+    }
+
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
         let (before, now) = (Instant::now(), self.clock.now());
         let Some(lease) = self.api.get_opt(NAME).await? else {
@@ -138,17 +167,22 @@ impl Election {
                 spec: Some(self.spec(now, 0)),
             };
             let created = self.api.create(&PostParams::default(), &lease).await;
-            return self.outcome(created.map(drop), before, now);
+            return self.outcome(created, before, now);
         };
         if self.look(&lease, before) == Look::Wait {
             return Ok(false);
         }
+        self.write(&lease, before, now).await
+    }
+
+    /// Takes or renews the lease, unless somebody has written to it since it was like this.
+    async fn write(&mut self, lease: &Lease, before: Instant, now: Timestamp) -> Result<bool, kube::Error> {
         let transitions = lease.spec.as_ref().and_then(|s| s.lease_transitions).unwrap_or(0);
-        let ours = holder(&lease).as_deref() == Some(&self.identity);
+        let ours = holder(lease).as_deref() == Some(&self.identity);
         let spec = self.spec(now, transitions + i32::from(!ours));
         let patch = json!({ "metadata": { "resourceVersion": lease.resource_version() }, "spec": spec });
         let patched = self.api.patch(NAME, &manager(), &Patch::Merge(patch)).await;
-        self.outcome(patched.map(drop), before, now)
+        self.outcome(patched, before, now)
     }
 
     /// Notes what the lease says, seen at that time, and what follows from it.
@@ -166,12 +200,13 @@ impl Election {
 
     fn outcome(
         &mut self,
-        result: Result<(), kube::Error>,
+        result: Result<Lease, kube::Error>,
         before: Instant,
         now: Timestamp,
     ) -> Result<bool, kube::Error> {
         match result {
-            Ok(()) => {
+            Ok(lease) => {
+                self.written = Some(lease);
                 self.acquired.get_or_insert(now);
                 self.leadership.renewed(before);
                 Ok(true)
@@ -203,7 +238,7 @@ fn holder(lease: &Lease) -> Option<String> {
 
 /// How long one that waits listens to its watch before it looks for itself.
 fn patience(unchanged_for: Duration) -> Duration {
-    VALID.saturating_sub(unchanged_for).clamp(RETRY / 2, SILENCE)
+    VALID.saturating_sub(unchanged_for).clamp(LOOKED_EVERY, SILENCE)
 }
 
 fn look(holder: Option<&str>, identity: &str, unchanged_for: Duration) -> Look {
@@ -230,6 +265,6 @@ mod tests {
     fn one_that_waits_looks_when_the_lease_runs_out() {
         assert_eq!(patience(Duration::ZERO), SILENCE);
         assert_eq!(patience(Duration::from_millis(9_100)), Duration::from_millis(900));
-        assert_eq!(patience(VALID * 2), RETRY / 2);
+        assert_eq!(patience(VALID * 2), LOOKED_EVERY);
     }
 }

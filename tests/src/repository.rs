@@ -1,7 +1,7 @@
 //! A Git server, made once and shared by all stories: a pod of the image `repository`, over HTTPS with
 //! a certificate of its own authority, with and without a password, and over SSH.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use serde_json::json;
@@ -19,7 +19,8 @@ pub const USER: &str = "team";
 /// With this password.
 pub const PASSWORD: &str = "p@ss word/of the team";
 
-static THERE: OnceCell<()> = OnceCell::const_new();
+/// Made by whoever comes first; if that failed, everybody is told so at once.
+static THERE: OnceCell<Result<(), String>> = OnceCell::const_new();
 
 /// A repository of one story.
 pub struct Repository {
@@ -41,7 +42,8 @@ impl Repository {
     async fn of(story: &Story, folder: &str) -> Result<Self> {
         // The servers bring the keys.
         Servers::of(story).await?;
-        THERE.get_or_try_init(|| make(&story.client)).await?;
+        let made = || Box::pin(async { make(&story.client).await.map_err(|error| format!("{error:#}")) });
+        THERE.get_or_init(made).await.clone().map_err(Error::msg)?;
         let maps = Api::<ConfigMap>::namespaced(story.client.clone(), NAMESPACE);
         let ca = maps.get("repository-ca").await?.data.unwrap_or_default();
         let ca = ca.get("ca.crt").cloned().context("the repository's authority has no certificate")?;

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
     core::v1::{ConfigMap, Secret},
@@ -22,7 +22,8 @@ use crate::{Story, kubectl, manifest::Manifest};
 pub const NAMESPACE: &str = "fastdeploy-test-servers";
 const DOMAIN: &str = "server.fastdeploy-test-servers.svc.cluster.local";
 
-static THERE: OnceCell<()> = OnceCell::const_new();
+/// Made by whoever comes first; if that failed, everybody is told so at once.
+static THERE: OnceCell<Result<(), String>> = OnceCell::const_new();
 
 /// The servers, and what a story needs to sign in to them.
 #[derive(Clone, Debug)]
@@ -33,7 +34,8 @@ pub struct Servers {
 impl Servers {
     /// Makes the servers, unless they are there, and hands the keys to the story.
     pub async fn of(story: &Story) -> Result<Self> {
-        THERE.get_or_try_init(|| make(&story.client)).await?;
+        let made = || Box::pin(async { make(&story.client).await.map_err(|error| format!("{error:#}")) });
+        THERE.get_or_init(made).await.clone().map_err(Error::msg)?;
         let secrets = Api::<Secret>::namespaced(story.client.clone(), NAMESPACE);
         let maps = Api::<ConfigMap>::namespaced(story.client.clone(), NAMESPACE);
         let key = secrets.get("login").await?.data.unwrap_or_default();
@@ -141,14 +143,12 @@ pub(crate) async fn ready(client: &Client, name: &str, pods: i32) -> Result<()> 
     let of_pods = kubectl::ask(&described, "").await?;
     let log = ["--namespace", NAMESPACE, "logs", "--tail=20", &format!("{name}-0")];
     let log = kubectl::ask(&log, "").await?;
-    let nodes = kubectl::ask(&["describe", "nodes"], "").await?;
     bail!(
-        "expected {name} to be ready within two minutes, saw:\n{}{}{}{}\n{}",
+        "expected {name} to be ready within two minutes, saw:\n{}{}{}{}",
         of_pods.out,
         of_pods.err,
         log.out,
-        log.err,
-        nodes.out
+        log.err
     )
 }
 
