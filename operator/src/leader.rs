@@ -1,4 +1,4 @@
-//! Leader election by a Lease: 10 s valid, given up when not renewed for 7 s, renewed every 2 s.
+//! Leader election by a Lease: 10 s valid, given up when not renewed for 7 s, renewed every second.
 //! A lost lease ends the process; whatever it was about to write is fenced by resourceVersions.
 //! Who waits watches the lease: one that is given back is taken at once, and nobody asks in vain.
 
@@ -26,12 +26,10 @@ use crate::clock::Clock;
 
 const VALID: Duration = Duration::from_secs(10);
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
-const RENEWED_EVERY: Duration = Duration::from_secs(2);
-/// A watch that says nothing for so long, though the leader renews every 2 s, may be dead: one that waits looks
-/// for itself.
-const SILENCE: Duration = Duration::from_secs(3);
-/// Nobody looks more often.
-const LOOKED_EVERY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_secs(1);
+/// A watch that says nothing for so long, though the leader renews every second, may be dead: one that waits
+/// looks for itself.
+const SILENCE: Duration = Duration::from_secs(2);
 const NAME: &str = names::OPERATOR;
 
 /// Whether we lead, as far as this process can know without asking.
@@ -119,7 +117,7 @@ impl Election {
     /// Returns when we lead no more.
     pub async fn keep(&mut self) {
         while self.leadership.holds() {
-            tokio::time::sleep(RENEWED_EVERY).await;
+            tokio::time::sleep(RETRY).await;
             let attempt = tokio::time::timeout(RENEW_DEADLINE / 2, self.renew()).await;
             match attempt {
                 Ok(Ok(true)) => {}
@@ -238,7 +236,7 @@ fn holder(lease: &Lease) -> Option<String> {
 
 /// How long one that waits listens to its watch before it looks for itself.
 fn patience(unchanged_for: Duration) -> Duration {
-    VALID.saturating_sub(unchanged_for).clamp(LOOKED_EVERY, SILENCE)
+    VALID.saturating_sub(unchanged_for).clamp(RETRY / 2, SILENCE)
 }
 
 fn look(holder: Option<&str>, identity: &str, unchanged_for: Duration) -> Look {
@@ -265,6 +263,6 @@ mod tests {
     fn one_that_waits_looks_when_the_lease_runs_out() {
         assert_eq!(patience(Duration::ZERO), SILENCE);
         assert_eq!(patience(Duration::from_millis(9_100)), Duration::from_millis(900));
-        assert_eq!(patience(VALID * 2), LOOKED_EVERY);
+        assert_eq!(patience(VALID * 2), RETRY / 2);
     }
 }

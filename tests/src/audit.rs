@@ -3,11 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    fs::File,
+    io::{BufRead, BufReader},
     path::PathBuf,
 };
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use k8s_openapi::api::{
+    core::v1::Namespace,
+    rbac::v1::{ClusterRole, PolicyRule, Role},
+};
 use kube::{Api, Client};
 use serde::Deserialize;
 
@@ -97,15 +102,35 @@ impl Audit {
         path.map(Self)
     }
 
-    /// Every request of a ServiceAccount of the installation, from the rotated logs as well.
-    pub fn uses(&self, account: &str) -> Result<Vec<Use>> {
-        let username = format!("system:serviceaccount:{}:{account}", installation());
+    /// It, and the rotated ones that are still there.
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let folder = self.0.parent().context("the audit log has no folder")?;
         let mut files: Vec<_> =
             std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("audit")));
+        Ok(files)
+    }
+
+    /// Whether it has what was asked for when the installation was made: in a cluster that lives on, that is
+    /// rotated away some day.
+    pub async fn has_the_beginning(&self, client: &Client) -> Result<bool> {
+        let namespace = Api::<Namespace>::all(client.clone()).get(&installation()).await?;
+        let made = namespace.metadata.creation_timestamp.context("a namespace without an age")?.0.to_string();
+        let is_older = |file: &PathBuf| {
+            let mut first = String::new();
+            BufReader::new(File::open(file)?).read_line(&mut first)?;
+            let line: Line = serde_json::from_str(&first).unwrap_or_default();
+            Ok(!line.request_received_timestamp.is_empty() && line.request_received_timestamp < made)
+        };
+        let older: Vec<bool> = self.files()?.iter().map(is_older).collect::<Result<_>>()?;
+        Ok(older.contains(&true))
+    }
+
+    /// Every request of a ServiceAccount of the installation, from the rotated logs as well.
+    pub fn uses(&self, account: &str) -> Result<Vec<Use>> {
+        let username = format!("system:serviceaccount:{}:{account}", installation());
         let mut uses = Vec::new();
-        for file in files {
+        for file in self.files()? {
             let text = std::fs::read_to_string(&file)?;
             let by_it = text.lines().filter(|line| line.contains(&username));
             uses.extend(by_it.filter_map(|line| {
@@ -155,6 +180,11 @@ impl Grant {
     /// Whether it is a verb that no request has: it is asked about within others.
     pub fn is_asked_within(&self) -> bool {
         self.verb == "bind"
+    }
+
+    /// Whether it is made use of when the installation is made, and hardly ever again.
+    pub fn is_for_the_beginning(&self) -> bool {
+        self.verb == "create" && self.namespace.is_some()
     }
 
     /// Whether it permits this request.

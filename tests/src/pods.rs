@@ -59,11 +59,13 @@ impl<'a> Python<'a> {
 
 /// A pod of the story, once it is ready.
 pub(crate) async fn ready(story: &Story, name: &str) -> Result<Pod> {
-    let ready = |pod: &Pod| {
-        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
-    };
-    story.pods.until(name, "ready", READY_WITHIN, ready).await
+    story.pods.until(name, "ready", READY_WITHIN, is_ready).await
+}
+
+/// Its probes say so.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// What a pod has said on its log, an object a line, once it is so many.

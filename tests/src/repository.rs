@@ -183,8 +183,7 @@ async fn make(client: &Client) -> Result<()> {
             }},
         },
     });
-    servers::apply(client, &Manifest(set)).await?;
-    servers::ready(client, "repository", 1).await
+    servers::started(client, &Manifest(set), 1).await
 }
 
 fn keys() -> Result<Vec<Manifest>> {

@@ -6,17 +6,17 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Error, Result, bail, ensure};
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{ConfigMap, Secret},
+    core::v1::{ConfigMap, Pod, Secret},
 };
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     runtime::wait::await_condition,
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::{Story, kubectl, manifest::Manifest};
+use crate::{Story, kubectl, manifest::Manifest, pods};
 
 /// Where the servers are.
 pub const NAMESPACE: &str = "fastdeploy-test-servers";
@@ -119,17 +119,28 @@ async fn make(client: &Client) -> Result<()> {
     }
     let service = "{apiVersion: v1, kind: Service, metadata: {name: server}, spec: {clusterIP: None, selector: {app: server}, ports: [{name: ssh, port: 22}]}}";
     apply(client, &Manifest::yaml(service)).await?;
-    apply(client, &stateful_set(client).await?).await?;
-    ready(client, "server", 2).await
+    started(client, &stateful_set(client).await?, 2).await
 }
 
-/// Waits until all pods of a StatefulSet are ready as it is now; if they are not, says what became of them.
-pub(crate) async fn ready(client: &Client, name: &str, pods: i32) -> Result<()> {
+/// Applies a StatefulSet whose pods have its name as `app`, and waits until all of them are ready as it says now;
+/// if they are not, tells what became of them.
+pub(crate) async fn started(client: &Client, set: &Manifest, replicas: i32) -> Result<()> {
+    let name = &set.name();
     let sets = Api::<StatefulSet>::namespaced(client.clone(), NAMESPACE);
+    // One of an earlier day may be unable to start, as its image is gone. A set that starts one after the other
+    // waits for it forever, instead of making a newer one.
+    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE);
+    let pods = pods.list(&ListParams::default().labels(&format!("app={name}"))).await?;
+    if !pods.iter().all(pods::is_ready) {
+        sets.delete(name, &DeleteParams::foreground()).await?;
+        let gone = await_condition(sets.clone(), name, |set: Option<&StatefulSet>| set.is_none());
+        tokio::time::timeout(Duration::from_mins(1), gone).await.context("expected a set to go")??;
+    }
+    apply(client, set).await?;
     let ready = |set: Option<&StatefulSet>| {
         let (set, status) = (set, set.and_then(|set| set.status.as_ref()));
         status.is_some_and(|status| {
-            status.ready_replicas == Some(pods)
+            status.ready_replicas == Some(replicas)
                 && status.update_revision == status.current_revision
                 && status.observed_generation == set.and_then(|set| set.metadata.generation)
         })

@@ -65,7 +65,7 @@ pub fn decide(service: &Service, observed: &Observed) -> Plan {
     let mut new = old.clone();
     let mut plan = Plan::default();
     let mut deployments: Vec<&Deployment> = observed.deployments.iter().collect();
-    deployments.sort_by_key(|d| (d.metadata.creation_timestamp.clone().map(|t| t.0), d.name_any()));
+    turn::sort(&mut deployments);
 
     ends::record(&mut new, &deployments);
     drift::record(&mut new, service, &deployments);

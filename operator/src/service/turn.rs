@@ -71,7 +71,20 @@ fn has_pod(deployment: &Deployment, pods: &[Pod]) -> bool {
     run.is_some_and(|run| pods.iter().any(|pod| pod.uid().as_deref() == Some(&run.pod_uid)))
 }
 
-/// Those that wait for their turn, the first one first: by creation.
+/// The first one first: by creation, and those that run by their numbers. A time of creation has whole seconds,
+/// and is that of whichever API server took it: by itself it may put an older run behind a newer one.
+pub fn sort(deployments: &mut [&Deployment]) {
+    deployments.sort_by_key(|d| (d.metadata.creation_timestamp.clone().map(|t| t.0), d.name_any()));
+    let runs = |d: &&Deployment| d.spec.mode == Mode::Apply;
+    let mut in_turn: Vec<_> = deployments.iter().copied().filter(runs).collect();
+    // Those without one get higher ones, in the order that they have.
+    in_turn.sort_by_key(|d| number_of(d).unwrap_or(i64::MAX));
+    for (place, run) in deployments.iter_mut().filter(|d| runs(d)).zip(in_turn) {
+        *place = run;
+    }
+}
+
+/// Those that wait for their turn, the first one first.
 pub fn queue<'a>(
     service: &Service,
     status: &ServiceStatus,
@@ -183,5 +196,78 @@ fn make_room(
             old: Box::new(old),
             new: Box::new(new),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::triggers, *};
+
+    fn deployment(name: &str, second: u8, mode: &str, number: Option<i64>) -> Deployment {
+        serde_json::from_value(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Deployment",
+            "metadata": {"name": name, "uid": name, "creationTimestamp": format!("2026-12-01T04:44:{second:02}Z")},
+            "spec": {"service": "blog", "mode": mode}, "status": {"number": number, "phase": "Queued"},
+        }))
+        .expect("a Deployment")
+    }
+
+    fn sorted(all: &[Deployment]) -> Vec<String> {
+        let mut deployments: Vec<&Deployment> = all.iter().collect();
+        sort(&mut deployments);
+        deployments.iter().map(|d| d.name_any()).collect()
+    }
+
+    #[test]
+    fn runs_have_their_turn_by_number() {
+        let in_one_second = [
+            deployment("a", 1, "Apply", Some(4)),
+            deployment("b", 1, "Apply", None),
+            deployment("c", 1, "Apply", Some(3)),
+            deployment("d", 0, "Apply", Some(2)),
+        ];
+        assert_eq!(sorted(&in_one_second), ["d", "c", "a", "b"]);
+        let clocks_apart = [deployment("new", 7, "Apply", Some(2)), deployment("old", 8, "Apply", Some(1))];
+        assert_eq!(sorted(&clocks_apart), ["old", "new"]);
+        let previews_have_none = [
+            deployment("first", 1, "Apply", Some(1)),
+            deployment("preview", 2, "Check", None),
+            deployment("second", 3, "Apply", Some(2)),
+        ];
+        assert_eq!(sorted(&previews_have_none), ["first", "preview", "second"]);
+    }
+
+    /// Both were made within one second, and the newer one's name comes first.
+    #[test]
+    fn the_older_one_gives_way_however_they_are_named() {
+        let service: Service = serde_json::from_value(json!({
+            "apiVersion": "fastdeploy.dev/v1alpha1", "kind": "Service", "metadata": {"name": "blog", "uid": "u"},
+            "spec": {"source": {"inline": {}}, "playbook": "p", "inventory": {"local": true}},
+        }))
+        .expect("a Service");
+        let mut names =
+            ["change:v1:a:", "change:v1:b:"].map(|trigger| (triggers::name(&service, trigger), trigger));
+        names.sort();
+        let all: Vec<Deployment> = names
+            .into_iter()
+            .zip([4, 3])
+            .map(|((name, trigger), number)| {
+                let mut deployment = deployment(&name, 1, "Apply", Some(number));
+                deployment.annotations_mut().insert(crds::names::ANNOTATION_TRIGGER.into(), trigger.into());
+                deployment
+            })
+            .collect();
+        let mut deployments: Vec<&Deployment> = all.iter().collect();
+        sort(&mut deployments);
+        let mut plan = Plan::default();
+        let left =
+            supersede(&service, &deployments, "2026-12-01T04:44:02Z".parse().expect("a time"), &mut plan);
+        assert_eq!(left.iter().map(|d| number_of(d)).collect::<Vec<_>>(), [Some(4)]);
+        let [Write::DeploymentStatus { new, .. }] = plan.writes.as_slice() else {
+            panic!("{:?}", plan.writes)
+        };
+        assert_eq!(new.reason.as_deref(), Some("Superseded"));
     }
 }
