@@ -22,10 +22,13 @@ test('of a range of versions one chooses which to deploy; and the form offers ve
     await signIn(page)
     const dialog = page.getByRole('dialog')
     const which = dialog.getByRole('group', { name: 'Which version?' })
-    // As soon as the repository was looked at.
+    const fix = dialog.getByRole('group', { name: 'Fix' })
+    const commits = fix.getByRole('radio', { name: 'Change deploy.yml' })
+    // As soon as the repository was looked at: its refs are known before its commits.
     await expect(async () => {
       await page.goto(`/services/${sample.namespace}/sample?deploy=1`)
       await expect(which.getByRole('radio', { name: 'v1.10.0' })).toBeVisible({ timeout: 3_000 })
+      await expect(commits.first()).toBeVisible({ timeout: 3_000 })
     }).toPass()
     // Those in the range, the highest first; what it is set to stands before them.
     const rows = await which.getByRole('listitem').allInnerTexts()
@@ -39,9 +42,6 @@ test('of a range of versions one chooses which to deploy; and the form offers ve
 
     // A version by its name, a commit as an answer from a list; and what to deploy.
     await dialog.getByLabel('Release').fill('v1.10.0')
-    const fix = dialog.getByRole('group', { name: 'Fix' })
-    const commits = fix.getByRole('radio', { name: 'Change deploy.yml' })
-    await expect(commits.first()).toBeVisible()
     await expect(fix.getByRole('listitem').filter({ hasText: second.slice(0, 8) })).toContainText(/test · (now|\d+ \w+ ago)/)
     await fix.getByRole('listitem').filter({ hasText: second.slice(0, 8) }).getByRole('radio').check()
     await which.getByRole('radio', { name: 'v1.2.0' }).check()
