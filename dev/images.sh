@@ -140,17 +140,26 @@ make_base() {
 
 # What nothing of today uses goes away, here and in containerd. The kubelet
 # would collect images it cannot get again, so it is told to leave that to us.
+# A pod of an earlier day keeps its image: one that could not start again would
+# hold up its StatefulSet for ever, which waits for it before it makes a newer one.
 forget_old_images() {
-  local name reference current=
+  local name reference current= in_pods
   for name in pause coredns target postgresql repository operator api-server runner; do
     reference=$(image "$name" 2>/dev/null) && current+="$reference "
   done
-  [[ -n $external ]] || old_in_containerd "$current" |
-    xargs --no-run-if-empty ctr --address "$containerd_socket" --namespace k8s.io images remove >/dev/null || true
+  if [[ -z $external ]]; then
+    in_pods=$(images_of_pods)
+    old_in_containerd "$current $in_pods" |
+      xargs --no-run-if-empty ctr --address "$containerd_socket" --namespace k8s.io images remove >/dev/null || true
+  fi
   for reference in $(buildah_ images --format '{{.Name}}:{{.Tag}}' | grep "^$registry/"); do
     [[ " $current" == *" $reference "* || $reference == */programs:* ]] || quietly buildah_ rmi "$reference" || true
   done
   quietly buildah_ rmi --prune --force || true
+}
+
+images_of_pods() {
+  kubectl get pods --all-namespaces --field-selector status.phase!=Succeeded,status.phase!=Failed --output 'jsonpath={..image}'
 }
 
 # containerd knows each image by its name and by a digest: both have to go.

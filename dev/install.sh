@@ -53,24 +53,10 @@ spec:
 YAML
 }
 
-# A StatefulSet waits for ever for a pod that cannot start, as its image went with an earlier day,
-# instead of making one of today. What it stores is in its volume.
-remove_stuck_sets() {
-  [[ -z $external ]] || return 0
-  kubectl get pods --all-namespaces --output json | jq --raw-output '.items[]
-    | select(any(.status.containerStatuses[]?; .state.waiting.reason // "" | test("^(ErrImagePull|ImagePullBackOff)$")))
-    | .metadata | .namespace as $namespace | .ownerReferences[]? | select(.kind == "StatefulSet") | "\($namespace) \(.name)"' |
-    sort --unique | while read -r where name; do
-      say "      $where/$name has lost its image; made anew"
-      kubectl --namespace "$where" delete statefulset "$name" --cascade=foreground --timeout=1m >/dev/null
-    done
-}
-
 # Notifications may go to pods of this cluster: the tests receive them there.
 install_chart() {
   if [[ ! -d $root/charts/fastdeploy ]]; then outcome='skipped, there is no charts/fastdeploy yet'; return; fi
   make_volume
-  remove_stuck_sets
   helm upgrade --install fastdeploy "$root/charts/fastdeploy" --namespace "$namespace" --create-namespace \
     --set "image.registry=$registry" --set-string "operator.image.tag=$(image_tag operator)" \
     --set-string "apiServer.image.tag=$(image_tag api-server)" --set-string "runner.image.tag=$(image_tag runner)" \

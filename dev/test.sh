@@ -18,21 +18,17 @@ cluster() { "$here/up.sh"; }
 # Which tells those of desk and phone before.
 browser() { "$here/browser.sh" --project restart; }
 current() { "$here/generate.sh" --check; }
-# A few that failed are told once more, two at a time, after the cluster's own programs were started
-# anew and `make up` has mended what the stories may have left broken. One that is green then is
-# named as unsteady: a race, of ours or of its own, or a cluster that was not well.
+# Up to three that failed are told once more, by themselves, after `make up` has mended what they
+# may have left broken. One that is green then is named as unsteady: a race, of ours or of its own.
 stories() {
   eval "$("$here/env.sh")"
-  local log=$state/log/stories.log failed name
+  local log=$state/log/stories.log failed
   cargo test --locked --workspace --test stories -- --test-threads=5 2>&1 | tee "$log" && return
   mapfile -t failed < <(sed -En 's/^test ((alone|beside|finally)::.*) \.\.\. FAILED$/\1/p' "$log")
-  ((${#failed[@]} >= 1 && ${#failed[@]} <= 20)) || return 1
-  if [[ -z $external ]]; then
-    for name in kube-apiserver kube-controller-manager kube-scheduler kubelet; do "$here/component.sh" restart "$name"; done
-  fi
+  ((${#failed[@]} >= 1 && ${#failed[@]} <= 3)) || return 1
   "$here/up.sh"
   eval "$("$here/env.sh")"
-  cargo test --locked --workspace --test stories -- --test-threads=2 --exact "${failed[@]}"
+  cargo test --locked --workspace --test stories -- --test-threads=1 --exact "${failed[@]}"
   say "UNSTEADY, failed once and was green when told again: ${failed[*]}"
 }
 

@@ -1,7 +1,7 @@
 //! A Git server, made once and shared by all stories: a pod of the image `repository`, over HTTPS with
 //! a certificate of its own authority, with and without a password, and over SSH.
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use serde_json::json;
@@ -19,8 +19,7 @@ pub const USER: &str = "team";
 /// With this password.
 pub const PASSWORD: &str = "p@ss word/of the team";
 
-/// Made by whoever comes first; if that failed, everybody is told so at once.
-static THERE: OnceCell<Result<(), String>> = OnceCell::const_new();
+static THERE: servers::Once = OnceCell::const_new();
 
 /// A repository of one story.
 pub struct Repository {
@@ -42,8 +41,7 @@ impl Repository {
     async fn of(story: &Story, folder: &str) -> Result<Self> {
         // The servers bring the keys.
         Servers::of(story).await?;
-        let made = || Box::pin(async { make(&story.client).await.map_err(|error| format!("{error:#}")) });
-        THERE.get_or_init(made).await.clone().map_err(Error::msg)?;
+        servers::once(&THERE, Box::pin(make(&story.client))).await?;
         let maps = Api::<ConfigMap>::namespaced(story.client.clone(), NAMESPACE);
         let ca = maps.get("repository-ca").await?.data.unwrap_or_default();
         let ca = ca.get("ca.crt").cloned().context("the repository's authority has no certificate")?;

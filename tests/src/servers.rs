@@ -22,8 +22,16 @@ use crate::{Story, kubectl, manifest::Manifest, pods};
 pub const NAMESPACE: &str = "fastdeploy-test-servers";
 const DOMAIN: &str = "server.fastdeploy-test-servers.svc.cluster.local";
 
-/// Made by whoever comes first; if that failed, everybody is told so at once.
-static THERE: OnceCell<Result<(), String>> = OnceCell::const_new();
+static THERE: Once = OnceCell::const_new();
+
+/// What all stories share: made by whoever comes first; if that failed, everybody is told so at once.
+pub(crate) type Once = OnceCell<Result<(), String>>;
+
+/// Makes it, unless that was done or tried before.
+pub(crate) async fn once(there: &Once, make: impl Future<Output = Result<()>>) -> Result<()> {
+    let try_it = || async { make.await.map_err(|error| format!("{error:#}")) };
+    there.get_or_init(try_it).await.clone().map_err(Error::msg)
+}
 
 /// The servers, and what a story needs to sign in to them.
 #[derive(Clone, Debug)]
@@ -34,8 +42,7 @@ pub struct Servers {
 impl Servers {
     /// Makes the servers, unless they are there, and hands the keys to the story.
     pub async fn of(story: &Story) -> Result<Self> {
-        let made = || Box::pin(async { make(&story.client).await.map_err(|error| format!("{error:#}")) });
-        THERE.get_or_init(made).await.clone().map_err(Error::msg)?;
+        once(&THERE, Box::pin(make(&story.client))).await?;
         let secrets = Api::<Secret>::namespaced(story.client.clone(), NAMESPACE);
         let maps = Api::<ConfigMap>::namespaced(story.client.clone(), NAMESPACE);
         let key = secrets.get("login").await?.data.unwrap_or_default();
@@ -129,9 +136,10 @@ pub(crate) async fn started(client: &Client, set: &Manifest, replicas: i32) -> R
     let sets = Api::<StatefulSet>::namespaced(client.clone(), NAMESPACE);
     // One of an earlier day may be unable to start, as its image is gone. A set that starts one after the other
     // waits for it forever, instead of making a newer one.
-    let pods = Api::<Pod>::namespaced(client.clone(), NAMESPACE);
-    let pods = pods.list(&ListParams::default().labels(&format!("app={name}"))).await?;
-    if !pods.iter().all(pods::is_ready) {
+    let there = Api::<Pod>::namespaced(client.clone(), NAMESPACE)
+        .list(&ListParams::default().labels(&format!("app={name}")))
+        .await?;
+    if !there.iter().all(pods::is_ready) {
         sets.delete(name, &DeleteParams::foreground()).await?;
         let gone = await_condition(sets.clone(), name, |set: Option<&StatefulSet>| set.is_none());
         tokio::time::timeout(Duration::from_mins(1), gone).await.context("expected a set to go")??;
